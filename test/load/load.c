@@ -440,6 +440,19 @@ static bool next_message(struct message *message, uint64_t *next)
     return true;
 }
 
+/* Nanoseconds until something may be due without an event; a millisecond would blur the latencies.
+ */
+static long wait_for(uint64_t next)
+{
+    double until = 0.1;
+
+    if (option.rate > 0 && next < option.requests)
+        until = (double) next / option.rate - now();
+    if (retry_count > 0 && until > 0.01)
+        until = 0.01;
+    return until < 0 ? 0 : until > 0.1 ? 100000000 : (long) (until * 1e9);
+}
+
 static void on_event(struct connection *connection, uint32_t events)
 {
     if (connection->fd >= 0 && !connection->connected && (events & EPOLLOUT) != 0 &&
