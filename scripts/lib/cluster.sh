@@ -88,7 +88,7 @@ cluster_settings() {
         "log_line_prefix = '%m [%p] %u@%d '" \
         "dynamic_library_path = $(quoted "$stage$(pg_config --pkglibdir):\$libdir")"
     # Debian's own setting up to 17, PostgreSQL's from 18 on.
-    if "$bin/postgres" --describe-config 2>/dev/null | grep -q '^extension_destdir'; then
+    if "$bin/postgres" --describe-config 2>/dev/null | grep '^extension_destdir' >/dev/null; then
         printf '%s\n' "extension_destdir = $(quoted "$stage")"
     else
         printf '%s\n' "extension_control_path = $(quoted "$stage$(pg_config --sharedir):\$system")"
