@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: PostgreSQL
+#
+# Runs what the documentation shows. Speaks TAP.
+#
+#   - every ```sql block of README.md and docs/ is run as typed by psql, one database a file, in which
+#     the extension and the roles that the text speaks of exist; a line of output that begins with
+#     ERROR fails it, unless the block says "-- refused" on its first line
+#   - every line of a ```sh block must be one that a test is known to run (the list below)
+#   - every relative link leads to a file
+#   - docs/reference/ is what scripts/reference.sh would write
+#
+# Needs PGHOST and PGPORT of a cluster where the extension can be created.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+number=0 failures=0
+
+# result STATUS NAME [OUTPUT]
+result() {
+    number=$((number + 1))
+    if (($1 == 0)); then
+        echo "ok $number - $2"
+    else
+        failures=$((failures + 1))
+        echo "not ok $number - $2"
+        sed 's/^/# /' <<<"${3:-}"
+    fi
+}
+
+# blocks LANGUAGE FILE: the fenced blocks of that language, each ended by a NUL
+blocks() {
+    awk -v fence="\`\`\`$1" '$0 == fence { inside = 1; next }
+        inside && $0 == "```" { inside = 0; printf "%c", 0; next }
+        inside { print }' "$2"
+}
+
+# The shell lines that other tests run, word by word: the two commands by the quickstart group and by
+# whoever runs this; the rest by test/e2e.
+readonly KNOWN_SHELL_LINES='
+./scripts/quickstart.sh
+./scripts/quickstart.sh --stop
+./scripts/test.sh
+. .run/env && psql
+make && sudo make install
+'
+
+mapfile -t pages < <(git ls-files README.md CONTRIBUTING.md 'docs/*.md')
+for page in "${pages[@]}"; do
+    database=webhook_routing_docs
+    psql -XqAt -d postgres -c "DROP DATABASE IF EXISTS $database" -c "CREATE DATABASE $database" 2>/dev/null
+    psql -Xq -d "$database" -c "DO \$\$ BEGIN CREATE ROLE webhook_forwarder; EXCEPTION WHEN duplicate_object THEN NULL; END \$\$"
+    if ! grep -q '^CREATE EXTENSION webhook_routing' "$page"; then
+        psql -Xq -d "$database" -c 'CREATE EXTENSION webhook_routing'
+    fi
+    block_number=0
+    while IFS= read -r -d '' block; do
+        block_number=$((block_number + 1))
+        status=0
+        output=$(psql -X -a -v ON_ERROR_STOP=1 -d "$database" <<<"$block" 2>&1) || status=$?
+        if [[ $block == '-- refused'* ]]; then
+            status=$((status == 0))
+        fi
+        result "$status" "$page, SQL block $block_number" "$output"
+    done < <(blocks sql "$page")
+    while IFS= read -r -d '' block; do
+        while IFS= read -r line; do
+            [[ -z $line || $line == '#'* ]] && continue
+            status=0
+            grep -qxF -- "$line" <<<"$KNOWN_SHELL_LINES" || status=1
+            result "$status" "$page, shell: $line" 'no test is known to run this line'
+        done <<<"$block"
+    done < <(blocks sh "$page")
+    while IFS= read -r link; do
+        status=0
+        [[ -e $(dirname "$page")/${link%%#*} ]] || status=1
+        result "$status" "$page, link $link" 'leads nowhere'
+    done < <(grep -o '](\([^)]*\))' "$page" | sed 's/^](//; s/)$//' | grep -v '^[a-z]*:' | grep -v '^#' | sort -u)
+    psql -XqAt -d postgres -c "DROP DATABASE $database"
+done
+
+status=0
+output=$(./scripts/reference.sh --check 2>&1) || status=$?
+result "$status" 'docs/reference is what scripts/reference.sh writes' "$output"
+
+echo "1..$number"
+exit $((failures > 0))
