@@ -24,7 +24,7 @@ result() {
     else
         failures=$((failures + 1))
         echo "not ok $number - $2"
-        sed 's/^/# /' <<<"${3:-}"
+        printf '# %s\n' "${3//$'\n'/$'\n'# }"
     fi
 }
 
