@@ -39,7 +39,7 @@ $(CORE_SOURCES:.c=.o): override CFLAGS := \
 $(OBJS): $(wildcard core/*.h extension/*.h) webhook_routing.control
 
 extension/webhook_routing--$(EXTVERSION).sql: $(INSTALL_SCRIPTS) webhook_routing.control Makefile
-	{ echo '\echo Use "CREATE EXTENSION webhook_routing" to load this file. \quit'; \
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION webhook_routing" to load this file. \quit'; \
 	  cat $(INSTALL_SCRIPTS); } > $@
 
 include Makefile.programs
