@@ -1,0 +1,608 @@
+-- The configuration, as a table that only grows: a change is a new row, so the table is its own
+-- history. Whoever adds a row, by a verb below, by an edit of a rule, or by hand, passes the same
+-- trigger, and the trigger takes the one lock that serialises changes.
+
+CREATE TABLE @extschema@.webhook_routing_config (
+	id                      uuid         PRIMARY KEY DEFAULT gen_random_uuid(),
+	percentage              numeric(5,2) NOT NULL,
+	enabled                 boolean      NOT NULL,
+	domains                 text[]       NOT NULL,
+	created_at              timestamptz  NOT NULL,
+	updated_at              timestamptz  NOT NULL,
+	created_by              text         NOT NULL,
+	notes                   text,
+	version                 bigint       NOT NULL,
+	hash_salt               bigint       NOT NULL,
+	unified_webhook         text         NOT NULL,
+	default_webhook         text         NOT NULL,
+	warning_error_rate_pct  numeric      NOT NULL,
+	critical_error_rate_pct numeric      NOT NULL,
+	warning_p95_ms          integer      NOT NULL,
+	critical_p95_ms         integer      NOT NULL,
+	min_requests            integer      NOT NULL,
+	automatic_rollback      boolean      NOT NULL,
+	log_retention           interval     NOT NULL,
+	hash_senders            boolean      NOT NULL,
+	change                  text         NOT NULL,
+	CONSTRAINT webhook_routing_config_version_key UNIQUE (version),
+	CONSTRAINT webhook_routing_config_percentage_check
+		CHECK (percentage BETWEEN 0 AND 100),
+	CONSTRAINT webhook_routing_config_updated_at_check
+		CHECK (updated_at = created_at),
+	CONSTRAINT webhook_routing_config_error_rates_check
+		CHECK (warning_error_rate_pct > 0 AND critical_error_rate_pct <= 100
+			   AND warning_error_rate_pct <= critical_error_rate_pct),
+	CONSTRAINT webhook_routing_config_p95_check
+		CHECK (warning_p95_ms > 0 AND warning_p95_ms <= critical_p95_ms),
+	CONSTRAINT webhook_routing_config_min_requests_check
+		CHECK (min_requests BETWEEN 1 AND 1000000),
+	CONSTRAINT webhook_routing_config_log_retention_check
+		CHECK (log_retention BETWEEN interval '1 day' AND interval '100 years')
+);
+
+-- The runbooks' own question: ORDER BY created_at DESC LIMIT 1.
+CREATE INDEX webhook_routing_config_created_at_idx
+	ON @extschema@.webhook_routing_config (created_at DESC);
+
+COMMENT ON TABLE @extschema@.webhook_routing_config IS
+	'Routing configuration and its whole history: append-only, the newest row is in force';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.percentage IS
+	'Share of the senders of enrolled domains that is sent to the unified target';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.enabled IS
+	'The kill switch: when false every webhook goes to its legacy target';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.domains IS
+	'Enrolled domains: those that may be routed';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.created_at IS
+	'When this row came into force; later than every older row';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.updated_at IS
+	'Equals created_at: a row never changes';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.created_by IS
+	'Session user, and the role where it differs';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.notes IS
+	'Why, in the words of whoever made the change';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.version IS
+	'Predecessor + 1; names everything that decided, the rules included';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.hash_salt IS
+	'Seed of the sender bucket; another salt reshuffles all senders';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.unified_webhook IS
+	'Target of the webhooks that are routed';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.default_webhook IS
+	'Target of what no rule claims';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.warning_error_rate_pct IS
+	'Health: warning at or above this error rate, in percent';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.critical_error_rate_pct IS
+	'Health: critical above this error rate, in percent';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.warning_p95_ms IS
+	'Health: warning at or above this P95, in milliseconds';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.critical_p95_ms IS
+	'Health: critical above this P95, in milliseconds';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.min_requests IS
+	'Health: requests below which there is no verdict';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.automatic_rollback IS
+	'Whether the guard may switch routing off by itself';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.log_retention IS
+	'How long log rows are kept';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.hash_senders IS
+	'Whether the log stores a keyed hash instead of the sender and the message id';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.change IS
+	'What this row changed, old -> new, written by the system';
+
+-- The row every installation starts with. Its id and date are fixed, so that a dump can leave it
+-- out and a restore on any day finds the same one.
+INSERT INTO @extschema@.webhook_routing_config VALUES (
+	'00000000-0000-4000-8000-000000000001', 0, false, '{jobs,marketplace,property}',
+	'2000-01-01 00:00:00+00', '2000-01-01 00:00:00+00', 'webhook_routing', 'Initial configuration',
+	1, 0, 'wa-webhook-unified', 'wa-webhook', 0.1, 0.5, 2000, 3000, 50, false, '30 days', false,
+	'installed');
+
+-- Dumped in order of version: the trigger demands that each restored row follows its predecessor,
+-- while the place of a row on disk may not tell its age.
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.webhook_routing_config',
+	$$WHERE id <> '00000000-0000-4000-8000-000000000001' ORDER BY version$$);
+
+-- The lock. It is an object lock that no SQL command takes, so nobody but these functions can hold
+-- it, and pg_dump, VACUUM and readers never meet it. Returns the newest committed version, seen
+-- past the snapshot of the transaction.
+CREATE FUNCTION @extschema@.webhook_routing_acquire_lock() RETURNS bigint
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_routing_acquire_lock';
+COMMENT ON FUNCTION @extschema@.webhook_routing_acquire_lock() IS
+	'Internal: wait for the lock that serialises changes; returns the newest committed version';
+
+-- Takes the lock, or fails within a second naming who holds it; fails as well when this
+-- transaction's snapshot is older than the newest change, since what it reads would be copied over
+-- that change. The table lock that an INSERT needs is taken under the same limit.
+CREATE FUNCTION @extschema@.webhook_routing_lock() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '1s'
+AS $function$
+DECLARE
+	newest  bigint;
+	visible bigint;
+	blocker record;
+BEGIN
+	BEGIN
+		LOCK TABLE @extschema@.webhook_routing_config IN ROW EXCLUSIVE MODE;
+		newest := @extschema@.webhook_routing_acquire_lock();
+	EXCEPTION WHEN lock_not_available THEN
+		SELECT l.pid, a.usename, a.state, a.xact_start
+		  INTO blocker
+		  FROM pg_locks l
+		  LEFT JOIN pg_stat_activity a USING (pid)
+		 WHERE l.granted
+		   AND l.pid <> pg_backend_pid()
+		   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		   AND ((l.locktype = 'object' AND l.classid = 'pg_class'::regclass
+				 AND l.objid = '@extschema@.webhook_routing_config'::regclass)
+				OR (l.locktype = 'relation'
+					AND l.relation = '@extschema@.webhook_routing_config'::regclass
+					AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
+								   'AccessExclusiveLock')))
+		 ORDER BY a.xact_start
+		 LIMIT 1;
+		IF blocker.pid IS NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'lock_not_available',
+				MESSAGE = 'the routing configuration is being changed by somebody else',
+				DETAIL = 'Others were ahead in the queue for one second.',
+				HINT = 'Run the command again.';
+		END IF;
+		RAISE EXCEPTION USING ERRCODE = 'lock_not_available',
+			MESSAGE = format('process %s holds the routing configuration', blocker.pid),
+			DETAIL = format('User %s, %s, its transaction began at %s.',
+							coalesce(blocker.usename, 'unknown'),
+							coalesce(blocker.state, 'state unknown'),
+							coalesce(blocker.xact_start::text, 'an unknown time')),
+			HINT = format('SELECT pg_terminate_backend(%s); then run the command again.',
+						  blocker.pid);
+	END;
+
+	SELECT max(c.version) INTO visible FROM @extschema@.webhook_routing_config c;
+	IF visible IS DISTINCT FROM newest THEN
+		RAISE EXCEPTION USING ERRCODE = 'serialization_failure',
+			MESSAGE = format('the routing configuration has changed since this transaction began '
+							 '(version %s, seen %s)', newest, visible),
+			HINT = 'Roll back and run the transaction again.';
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_lock() IS
+	'Internal: take the lock that serialises changes, within one second';
+
+-- Refuses a percentage that is NULL, NaN, out of range or finer than the column can hold.
+CREATE FUNCTION @extschema@.webhook_routing_check_percentage(value numeric) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF value IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'the percentage must not be NULL',
+			HINT = 'Give a number from 0 to 100 with at most two decimals, such as 12.50.';
+	ELSIF value = 'NaN' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'the percentage must be a number, not NaN',
+			HINT = 'Give a number from 0 to 100 with at most two decimals, such as 12.50.';
+	ELSIF value NOT BETWEEN 0 AND 100 THEN
+		RAISE EXCEPTION USING ERRCODE = 'numeric_value_out_of_range',
+			MESSAGE = format('the percentage must be from 0 to 100, not %s', value),
+			HINT = 'Give a number from 0 to 100 with at most two decimals, such as 12.50.';
+	ELSIF value <> round(value, 2) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('the percentage %s has more than two decimals', value),
+			HINT = format('It is not rounded for you; give %s, for example.', trunc(value, 2));
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_check_percentage(numeric) IS
+	'Internal: raise unless the value is a percentage with at most two decimals';
+
+-- What differs between two rows, "old -> new" for each column in alphabetic order. The columns
+-- that the system keeps for itself are left out. Serves config rows and rule rows alike.
+CREATE FUNCTION @extschema@.webhook_routing_difference(old_row jsonb, new_row jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	SELECT string_agg(format('%s %s -> %s', n.key, shown.old_value, shown.new_value), ', '
+					  ORDER BY n.key)
+	  FROM jsonb_each(new_row) n,
+	       LATERAL (SELECT old_row -> n.key AS value) o,
+	       LATERAL (SELECT CASE jsonb_typeof(o.value)
+	                       WHEN 'array' THEN translate(o.value::text, '[]" ', '{}')
+	                       WHEN 'null' THEN 'null' ELSE o.value #>> '{}' END AS old_value,
+	                       CASE jsonb_typeof(n.value)
+	                       WHEN 'array' THEN translate(n.value::text, '[]" ', '{}')
+	                       WHEN 'null' THEN 'null' ELSE n.value #>> '{}' END AS new_value) shown
+	 WHERE n.value IS DISTINCT FROM o.value
+	   AND n.key <> ALL ('{id,created_at,updated_at,created_by,notes,version,change,is_seed,config_version}')
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_difference(jsonb, jsonb) IS
+	'Internal: what differs between two rows, old -> new';
+
+-- Every new row passes here, whoever adds it. A column that is left out keeps the value in force,
+-- except the percentage, which whoever writes a row by hand has to say.
+CREATE FUNCTION @extschema@.webhook_routing_config_before_insert() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	newest   @extschema@.webhook_routing_config;
+	given    text := NEW.change;
+	active   text := current_setting('role');
+	offender text;
+BEGIN
+	PERFORM @extschema@.webhook_routing_lock();
+	SELECT * INTO STRICT newest
+	  FROM @extschema@.webhook_routing_config ORDER BY version DESC LIMIT 1;
+
+	IF NEW.version IS NOT NULL AND NEW.version <> newest.version + 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('config version %s is not the next one (%s)',
+							 NEW.version, newest.version + 1),
+			HINT = 'Leave version and created_at out, or call update_routing_percentage().';
+	END IF;
+	IF NEW.created_at <= newest.created_at OR NEW.created_at > clock_timestamp() THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = 'a config row must be the newest, and not from the future',
+			DETAIL = format('The row in force was created at %s, the new one at %s.',
+							newest.created_at, NEW.created_at),
+			HINT = 'Leave version and created_at out, or call update_routing_percentage().';
+	END IF;
+
+	PERFORM @extschema@.webhook_routing_check_percentage(NEW.percentage);
+	NEW.id := coalesce(NEW.id, gen_random_uuid());
+	NEW.version := newest.version + 1;
+	NEW.created_at := coalesce(NEW.created_at,
+		greatest(clock_timestamp(), newest.created_at + interval '1 microsecond'));
+	NEW.updated_at := NEW.created_at;
+	NEW.created_by := session_user
+		|| CASE WHEN active NOT IN ('none', session_user) THEN format(' as %s', active) ELSE '' END;
+	NEW.enabled := coalesce(NEW.enabled, newest.enabled);
+	NEW.domains := coalesce(NEW.domains, newest.domains);
+	NEW.hash_salt := coalesce(NEW.hash_salt, newest.hash_salt);
+	NEW.unified_webhook := coalesce(NEW.unified_webhook, newest.unified_webhook);
+	NEW.default_webhook := coalesce(NEW.default_webhook, newest.default_webhook);
+	NEW.warning_error_rate_pct :=
+		coalesce(NEW.warning_error_rate_pct, newest.warning_error_rate_pct);
+	NEW.critical_error_rate_pct :=
+		coalesce(NEW.critical_error_rate_pct, newest.critical_error_rate_pct);
+	NEW.warning_p95_ms := coalesce(NEW.warning_p95_ms, newest.warning_p95_ms);
+	NEW.critical_p95_ms := coalesce(NEW.critical_p95_ms, newest.critical_p95_ms);
+	NEW.min_requests := coalesce(NEW.min_requests, newest.min_requests);
+	NEW.automatic_rollback := coalesce(NEW.automatic_rollback, newest.automatic_rollback);
+	NEW.log_retention := coalesce(NEW.log_retention, newest.log_retention);
+	NEW.hash_senders := coalesce(NEW.hash_senders, newest.hash_senders);
+
+	IF array_ndims(NEW.domains) > 1 OR array_position(NEW.domains, NULL) IS NOT NULL
+	   OR '' = ANY (NEW.domains) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'domains must be a plain list of names, without NULL and empty ones',
+			HINT = 'SELECT set_routing_domains(''{jobs,marketplace}'', ''why'');';
+	END IF;
+	NEW.domains := ARRAY(SELECT d FROM unnest(NEW.domains) WITH ORDINALITY AS u(d, place)
+						 GROUP BY d ORDER BY min(place));
+
+	SELECT string_agg(format('"%s"', d.domain), ', ' ORDER BY d.domain) INTO offender
+	  FROM @extschema@.webhook_routing_domains d
+	 WHERE d.protected AND d.domain = ANY (NEW.domains);
+	IF offender IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'WR001',
+			MESSAGE = format('protected domain %s cannot be enrolled', offender),
+			DETAIL = 'A protected domain is never routed to the unified target.',
+			HINT = format('SELECT set_routing_domains(%L, ''why'');',
+						  (SELECT coalesce(array_agg(u.d ORDER BY u.place), '{}')
+							 FROM unnest(NEW.domains) WITH ORDINALITY AS u(d, place)
+							WHERE NOT EXISTS (SELECT FROM @extschema@.webhook_routing_domains p
+											   WHERE p.protected AND p.domain = u.d)));
+	END IF;
+	PERFORM @extschema@.webhook_routing_check_targets(NEW.unified_webhook, NEW.default_webhook);
+
+	SELECT string_agg(format('"%s"', u.d), ', ' ORDER BY u.place) INTO offender
+	  FROM unnest(NEW.domains) WITH ORDINALITY AS u(d, place)
+	 WHERE u.d <> ALL (newest.domains)
+	   AND NOT EXISTS (SELECT FROM @extschema@.webhook_routing_domains k WHERE k.domain = u.d);
+	IF offender IS NOT NULL THEN
+		RAISE WARNING USING
+			MESSAGE = format('enrolled domain %s has no row in webhook_routing_domains', offender),
+			HINT = 'SELECT * FROM validate_routing_config();';
+	END IF;
+
+	-- Only the trigger of a rule edit, which runs this one below itself, has something to add.
+	NEW.change := coalesce(concat_ws('; ',
+		@extschema@.webhook_routing_difference(to_jsonb(newest), to_jsonb(NEW)),
+		CASE WHEN pg_trigger_depth() > 1 THEN given END), '');
+	IF NEW.change = '' THEN
+		NEW.change := 'nothing changed';
+	END IF;
+	RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_config_before_insert() IS
+	'Internal: number, date, complete and check a new config row, under the lock';
+
+-- The row of a dump comes complete and is kept as it is: what it says was checked when it was made,
+-- against rules that may have changed since. It must follow its predecessor all the same. No
+-- search_path is pinned, since the trigger fires only where it is empty.
+CREATE FUNCTION @extschema@.webhook_routing_config_before_restore() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+AS $function$
+DECLARE
+	newest record;
+BEGIN
+	PERFORM @extschema@.webhook_routing_lock();
+	SELECT c.version, c.created_at INTO STRICT newest
+	  FROM @extschema@.webhook_routing_config c ORDER BY c.version DESC LIMIT 1;
+	IF NEW.version <> newest.version + 1 OR NEW.created_at <= newest.created_at THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = pg_catalog.format('restored config version %s does not follow version %s',
+										NEW.version, newest.version),
+			HINT = 'Restore into a database where the configuration has not been changed yet: '
+				   'DROP EXTENSION webhook_routing, then restore.';
+	END IF;
+	RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_config_before_restore() IS
+	'Internal: accept the rows of a dump as they are, in order';
+
+CREATE FUNCTION @extschema@.webhook_routing_config_refuse() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+		MESSAGE = format('%s on webhook_routing_config is refused: the table is its own history',
+						 TG_OP),
+		HINT = 'Add the new state instead: SELECT update_routing_percentage(), set_routing_enabled(), '
+			   'set_routing_domains() or update_routing_settings().';
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_config_refuse() IS
+	'Internal: refuse to change or remove a config row';
+
+CREATE FUNCTION @extschema@.webhook_routing_invalidate() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'webhook_routing_invalidate';
+COMMENT ON FUNCTION @extschema@.webhook_routing_invalidate() IS
+	'Internal: make every backend reload its ruleset when this change commits';
+
+CREATE TRIGGER a_new_row BEFORE INSERT ON @extschema@.webhook_routing_config
+	FOR EACH ROW
+	WHEN (NEW.version IS NULL OR NEW.created_at IS NULL
+		  OR pg_catalog.current_setting('search_path') NOT IN ('', '""'))
+	EXECUTE FUNCTION @extschema@.webhook_routing_config_before_insert();
+CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_config
+	FOR EACH ROW
+	WHEN (NEW.version IS NOT NULL AND NEW.created_at IS NOT NULL
+		  AND pg_catalog.current_setting('search_path') IN ('', '""'))
+	EXECUTE FUNCTION @extschema@.webhook_routing_config_before_restore();
+CREATE TRIGGER append_only
+	BEFORE UPDATE OR DELETE OR TRUNCATE ON @extschema@.webhook_routing_config
+	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_config_refuse();
+CREATE TRIGGER invalidate_ruleset AFTER INSERT ON @extschema@.webhook_routing_config
+	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
+
+-- The one way our own functions add a row: the row in force, with some columns replaced. "edit" is
+-- what a rule trigger has to say. A call that one statement repeats without changing anything adds
+-- nothing: SELECT (set_routing_enabled(false)).* calls the function once for each column.
+CREATE FUNCTION @extschema@.webhook_routing_append(
+	replaced jsonb, update_notes text, edit text DEFAULT NULL)
+RETURNS @extschema@.webhook_routing_config
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	newest @extschema@.webhook_routing_config;
+	result @extschema@.webhook_routing_config;
+BEGIN
+	PERFORM @extschema@.webhook_routing_lock();
+	SELECT * INTO STRICT newest
+	  FROM @extschema@.webhook_routing_config ORDER BY version DESC LIMIT 1;
+	result := jsonb_populate_record(newest, replaced);
+	IF edit IS NULL AND result IS NOT DISTINCT FROM newest
+	   AND newest.notes IS NOT DISTINCT FROM update_notes
+	   AND newest.created_at >= statement_timestamp() THEN
+		RETURN newest;
+	END IF;
+	result.id := gen_random_uuid();
+	result.version := NULL;
+	result.created_at := NULL;
+	result.notes := update_notes;
+	result.change := edit;
+	INSERT INTO @extschema@.webhook_routing_config SELECT (result).* RETURNING * INTO result;
+	RETURN result;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_append(jsonb, text, text) IS
+	'Internal: append the row in force with some columns replaced';
+
+-- The state that every NOTICE ends with.
+CREATE FUNCTION @extschema@.webhook_routing_state(config @extschema@.webhook_routing_config)
+RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	SELECT format('%s, domains %s', CASE WHEN (config).enabled THEN 'enabled' ELSE 'disabled' END,
+				  (config).domains)
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_state(@extschema@.webhook_routing_config) IS
+	'Internal: the words that end each NOTICE';
+
+CREATE FUNCTION @extschema@.get_current_routing_config()
+RETURNS @extschema@.webhook_routing_config
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	SELECT * FROM @extschema@.webhook_routing_config ORDER BY version DESC LIMIT 1
+$function$;
+COMMENT ON FUNCTION @extschema@.get_current_routing_config() IS
+	'The configuration in force';
+
+CREATE FUNCTION @extschema@.routing_config_as_of(moment timestamptz)
+RETURNS @extschema@.webhook_routing_config
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	SELECT * FROM @extschema@.webhook_routing_config
+	 WHERE created_at <= moment ORDER BY created_at DESC LIMIT 1
+$function$;
+COMMENT ON FUNCTION @extschema@.routing_config_as_of(timestamptz) IS
+	'The configuration that was in force at a moment; NULL before the first';
+
+CREATE FUNCTION @extschema@.update_routing_percentage(
+	new_percentage numeric, update_notes text DEFAULT NULL)
+RETURNS @extschema@.webhook_routing_config
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	former @extschema@.webhook_routing_config;
+	result @extschema@.webhook_routing_config;
+BEGIN
+	PERFORM @extschema@.webhook_routing_check_percentage(new_percentage);
+	PERFORM @extschema@.webhook_routing_lock();
+	former := @extschema@.get_current_routing_config();
+	result := @extschema@.webhook_routing_append(
+		jsonb_build_object('percentage', new_percentage), update_notes);
+	IF result.version > former.version THEN
+		RAISE NOTICE 'Routing percentage updated to % (was %), %', result.percentage,
+			former.percentage, @extschema@.webhook_routing_state(result);
+	END IF;
+	RETURN result;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.update_routing_percentage(numeric, text) IS
+	'Set the share of senders that goes to the unified target, 0 to 100 with two decimals';
+
+CREATE FUNCTION @extschema@.set_routing_enabled(is_enabled boolean, update_notes text DEFAULT NULL)
+RETURNS @extschema@.webhook_routing_config
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	former  @extschema@.webhook_routing_config;
+	result  @extschema@.webhook_routing_config;
+	retired text;
+BEGIN
+	IF is_enabled IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'the switch must be true or false, not NULL',
+			HINT = 'SELECT set_routing_enabled(false, ''why'');';
+	END IF;
+	PERFORM @extschema@.webhook_routing_lock();
+	former := @extschema@.get_current_routing_config();
+	result := @extschema@.webhook_routing_append(
+		jsonb_build_object('enabled', is_enabled), update_notes);
+	IF result.version = former.version THEN
+		RETURN result;
+	END IF;
+	RAISE NOTICE 'Routing % (was %), percentage %, domains %',
+		CASE WHEN result.enabled THEN 'enabled' ELSE 'disabled' END,
+		CASE WHEN former.enabled THEN 'enabled' ELSE 'disabled' END,
+		result.percentage, result.domains;
+	IF NOT is_enabled THEN
+		SELECT string_agg(d.domain, ', ' ORDER BY d.domain) INTO retired
+		  FROM @extschema@.webhook_routing_domains d
+		  JOIN @extschema@.webhook_routing_targets t ON t.name = d.legacy_target
+		 WHERE d.enabled AND t.retired AND NOT d.protected;
+		IF retired IS NOT NULL THEN
+			RAISE WARNING USING
+				MESSAGE = format('still routed to %s, since their legacy targets are retired: %s',
+								 result.unified_webhook, retired),
+				HINT = 'Deploy the legacy function again, then UPDATE webhook_routing_targets SET '
+					   'retired = false WHERE name = ''...'';';
+		END IF;
+	END IF;
+	RETURN result;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.set_routing_enabled(boolean, text) IS
+	'The kill switch: false sends every webhook to its legacy target at once';
+
+CREATE FUNCTION @extschema@.set_routing_domains(new_domains text[], update_notes text DEFAULT NULL)
+RETURNS @extschema@.webhook_routing_config
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	former @extschema@.webhook_routing_config;
+	result @extschema@.webhook_routing_config;
+BEGIN
+	IF new_domains IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'the list of domains must not be NULL',
+			HINT = 'For none: SELECT set_routing_domains(''{}'', ''why'');';
+	END IF;
+	PERFORM @extschema@.webhook_routing_lock();
+	former := @extschema@.get_current_routing_config();
+	result := @extschema@.webhook_routing_append(
+		jsonb_build_object('domains', new_domains), update_notes);
+	IF result.version > former.version THEN
+		RAISE NOTICE 'Routing domains updated to % (were %), percentage %, %', result.domains,
+			former.domains, result.percentage,
+			CASE WHEN result.enabled THEN 'enabled' ELSE 'disabled' END;
+	END IF;
+	RETURN result;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.set_routing_domains(text[], text) IS
+	'Set the enrolled domains: those that may be routed';
+
+CREATE FUNCTION @extschema@.update_routing_settings(
+	new_settings jsonb, update_notes text DEFAULT NULL)
+RETURNS @extschema@.webhook_routing_config
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	settings CONSTANT text[] := '{automatic_rollback,critical_error_rate_pct,critical_p95_ms,
+		default_webhook,hash_salt,hash_senders,log_retention,min_requests,unified_webhook,
+		warning_error_rate_pct,warning_p95_ms}';
+	former   @extschema@.webhook_routing_config;
+	result   @extschema@.webhook_routing_config;
+	offender text;
+	problem  text;
+BEGIN
+	IF new_settings IS NULL OR jsonb_typeof(new_settings) <> 'object' OR new_settings = '{}' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'the settings must be a JSON object that names at least one',
+			HINT = 'SELECT update_routing_settings(''{"min_requests": 100}'', ''why'');';
+	END IF;
+	SELECT key INTO offender FROM jsonb_object_keys(new_settings) key
+	 WHERE key <> ALL (settings) ORDER BY key LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('there is no routing setting "%s"', offender),
+			HINT = 'The settings are: ' || array_to_string(settings, ', ') || '.';
+	END IF;
+	SELECT key INTO offender FROM jsonb_each(new_settings) WHERE value = 'null' ORDER BY key LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+			MESSAGE = format('routing setting "%s" must not be null', offender),
+			HINT = 'Leave a setting out to keep its value.';
+	END IF;
+
+	PERFORM @extschema@.webhook_routing_lock();
+	former := @extschema@.get_current_routing_config();
+	BEGIN
+		result := @extschema@.webhook_routing_append(new_settings, update_notes);
+	EXCEPTION WHEN invalid_text_representation OR numeric_value_out_of_range
+		OR invalid_datetime_format OR datetime_field_overflow OR check_violation THEN
+		GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'a routing setting has a value that it cannot take',
+			DETAIL = problem,
+			HINT = 'The warning limits must not exceed the critical ones; see '
+				   'SELECT * FROM get_current_routing_config();';
+	END;
+	IF result.version > former.version THEN
+		RAISE NOTICE 'Routing settings updated (%), percentage %, %', result.change,
+			result.percentage, @extschema@.webhook_routing_state(result);
+	END IF;
+	IF former.hash_salt <> result.hash_salt THEN
+		RAISE WARNING 'another hash_salt gives every sender another bucket: many change sides';
+	END IF;
+	RETURN result;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.update_routing_settings(jsonb, text) IS
+	'Set other columns of the configuration: thresholds, targets, salt, retention, as JSON';

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * module.c: the loading of the module, and the lock under which the configuration changes.
+ */
+#include "webhook_routing.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "commands/trigger.h"
+#include "storage/lmgr.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+PG_MODULE_MAGIC;
+
+PG_FUNCTION_INFO_V1(webhook_routing_acquire_lock);
+PG_FUNCTION_INFO_V1(webhook_routing_invalidate);
+
+/* Read from the backend by whoever wonders which build it runs. */
+const char *const webhook_routing_version = WEBHOOK_ROUTING_VERSION;
+
+/*
+ * The schema of the extension is the one its functions are in, so no name is looked up that
+ * somebody could shadow.
+ */
+Oid
+webhook_routing_relation(FunctionCallInfo fcinfo, const char *name)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	Oid			relation = get_relname_relid(name, schema);
+
+	if (!OidIsValid(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s of the extension webhook_routing is missing", name),
+				 errhint("DROP EXTENSION webhook_routing; CREATE EXTENSION webhook_routing;")));
+	return relation;
+}
+
+/*
+ * The config row in force under a snapshot, copied into the current memory context, or NULL.
+ */
+HeapTuple
+webhook_routing_newest_config(Relation config, Snapshot snapshot)
+{
+	Oid			index_oid = get_relname_relid("webhook_routing_config_version_key",
+											  RelationGetNamespace(config));
+	Relation	index;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!OidIsValid(index_oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("index webhook_routing_config_version_key is missing"),
+				 errhint("DROP EXTENSION webhook_routing; CREATE EXTENSION webhook_routing;")));
+	index = index_open(index_oid, AccessShareLock);
+	scan = systable_beginscan_ordered(config, index, snapshot, 0, NULL);
+	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
+	if (HeapTupleIsValid(tuple))
+		tuple = heap_copytuple(tuple);
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	return tuple;
+}
+
+/*
+ * webhook_routing_acquire_lock() returns bigint
+ *
+ * Waits, within lock_timeout, for the lock that serialises changes and holds it until the end of
+ * the transaction. Returns the newest committed version, which the caller compares with the newest
+ * that its snapshot shows: under REPEATABLE READ they may differ. The lock is on an object of the
+ * config table that does not exist (subobject 1 of a relation, in the lock space of objects), which
+ * no command locks.
+ */
+Datum
+webhook_routing_acquire_lock(PG_FUNCTION_ARGS)
+{
+	Oid			relid = webhook_routing_relation(fcinfo, "webhook_routing_config");
+	int64		newest = 0;
+	Relation	config;
+	Snapshot	snapshot;
+	HeapTuple	tuple;
+
+	LockDatabaseObject(RelationRelationId, relid, 1, ExclusiveLock);
+
+	config = table_open(relid, AccessShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	tuple = webhook_routing_newest_config(config, snapshot);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+
+		newest = DatumGetInt64(heap_getattr(tuple, get_attnum(relid, "version"),
+											RelationGetDescr(config), &isnull));
+	}
+	UnregisterSnapshot(snapshot);
+	table_close(config, AccessShareLock);
+	PG_RETURN_INT64(newest);
+}
+
+/*
+ * Statement trigger on the config and the rule tables: when this transaction commits, every backend
+ * drops the ruleset it has compiled; this backend does so before its next command.
+ */
+Datum
+webhook_routing_invalidate(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("webhook_routing_invalidate() can only be called as a trigger")));
+	CacheInvalidateRelcacheByRelid(RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
+	PG_RETURN_POINTER(NULL);
+}
