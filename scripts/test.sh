@@ -1,0 +1,438 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: PostgreSQL
+#
+# Everything that must pass. Each group runs the project's own test tools and counts what they say;
+# a group that cannot run here says why and counts as one skipped test. The last line of the output is
+# "N passed, N failed, N skipped", and the exit status is 0 only when something passed and nothing
+# failed.
+set -euo pipefail
+
+# shellcheck source=scripts/lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=scripts/lib/packages.sh
+. "$REPOSITORY/scripts/lib/packages.sh"
+# shellcheck source=scripts/lib/cluster.sh
+. "$REPOSITORY/scripts/lib/cluster.sh"
+
+# The groups in the order in which they run, each with what it shows.
+readonly GROUPS_KNOWN=(
+    "lint        shell, C format, and words that have no place in the tree"
+    "build       gcc and clang, extension and programs, warnings are errors"
+    "unit        the engine's parts, plain and under the sanitizers (cmocka)"
+    "fuzz        the engine against its fuzzers, seeded with the fixtures (libFuzzer)"
+    "regress     the SQL surface (pg_regress)"
+    "isolation   concurrent sessions (pg_isolation_regress)"
+    "tap         restarts, standby, dump and restore (PostgreSQL's TAP modules)"
+    "corpus      every fixture and extra payload, read twice independently; customers' sentences"
+    "e2e         forwarder, database and functions as one (bats)"
+    "quickstart  the first command a newcomer types (bats)"
+    "docs        the documentation's statements, and its reference (TAP)"
+)
+
+LONG=false
+WANTED=()
+PASSED=0 FAILED=0 SKIPPED=0
+
+usage() {
+    cat <<EOT
+Usage: ./scripts/test.sh [--long] [GROUP...]
+
+Runs all groups, or the named ones:
+
+$(printf '  %s\n' "${GROUPS_KNOWN[@]}")
+
+  --long   longer fuzzing and load, the soaks and the many repetitions
+  --list   the names of the groups
+  --help   this text
+
+Logs are in build/test/. WEBHOOK_ROUTING_PAYLOADS may name a folder of further payloads (*.json) for
+the corpus and e2e groups.
+EOT
+}
+
+known() { printf '%s\n' "${GROUPS_KNOWN[@]%% *}"; }
+
+while (($#)); do
+    case $1 in
+        --long) LONG=true ;;
+        --list)
+            known
+            exit 0
+            ;;
+        --help | -h)
+            usage
+            exit 0
+            ;;
+        -*)
+            usage >&2
+            exit "$EX_USAGE"
+            ;;
+        *)
+            known | grep -x -- "$1" >/dev/null || die "no group is called $1; see --list" "$EX_USAGE"
+            WANTED+=("$1")
+            ;;
+    esac
+    shift
+done
+((${#WANTED[@]})) || mapfile -t WANTED < <(known)
+
+# Where everything that tests make is kept. Somebody else's tree is tested in a copy.
+WORK=$REPOSITORY/build/test
+if ! mkdir -p "$WORK" 2>/dev/null || [[ ! -w $WORK ]]; then
+    WORK=$(mktemp -d /tmp/webhook_routing_test.XXXXXX)
+fi
+readonly WORK LONG
+export LONG
+source_tree "$WORK"
+if [[ -n ${WEBHOOK_ROUTING_PAYLOADS:-} ]]; then
+    WEBHOOK_ROUTING_PAYLOADS=$(cd "$WEBHOOK_ROUTING_PAYLOADS" && pwd -P)
+    export WEBHOOK_ROUTING_PAYLOADS
+fi
+cd "$SOURCE_TREE"
+clean_up() {
+    if [[ -n $CLUSTER_HOME ]]; then
+        cluster_destroy
+    fi
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# ---- counting ----
+
+# What one group has found so far.
+GROUP='' LOG='' group_passed=0 group_failed=0 group_skipped=0 why_skipped=''
+
+# passed, failed TEXT, skipped WHY: one test of a tool that counts nothing itself
+passed() { group_passed=$((group_passed + 1)); }
+failed() {
+    group_failed=$((group_failed + 1))
+    printf '    %sfailed:%s %s\n' "$RED" "$RESET" "$1"
+}
+skipped() {
+    group_skipped=$((group_skipped + 1))
+    why_skipped=$1
+}
+
+# check TEXT COMMAND...: one test: the command succeeds; its output is in the group's log
+check() {
+    local text=$1
+    shift
+    printf '\n# %s: %s\n' "$text" "$*" >>"$LOG"
+    if "$@" >>"$LOG" 2>&1 </dev/null; then
+        passed
+    else
+        failed "$text"
+    fi
+}
+
+# tap NAME COMMAND...: a program whose output is TAP; counts its top-level results, those that its
+# plan has promised and that never came, and an exit status that no result explains
+tap() {
+    local name=$1 out=$WORK/$GROUP.$1.tap status=0 ok not_ok skip planned
+    shift
+    "$@" >"$out" 2>>"$LOG" </dev/null || status=$?
+    cat "$out" >>"$LOG"
+    # A skip directive is counted apart; a test that is expected to fail is not one that passed.
+    skip=$(grep -ciE '^(not )?ok\b.*# *(skip|todo)' "$out" || true)
+    ok=$(grep -viE '# *(skip|todo)' "$out" | grep -cE '^ok\b' || true)
+    not_ok=$(grep -viE '# *(skip|todo)' "$out" | grep -cE '^not ok\b' || true)
+    planned=$(sed -n 's/^1\.\.\([0-9][0-9]*\).*/\1/p' "$out" | awk '{ sum += $1 } END { print sum + 0 }')
+    group_passed=$((group_passed + ok))
+    group_skipped=$((group_skipped + skip))
+    group_failed=$((group_failed + not_ok))
+    grep -viE '# *(skip|todo)' "$out" | grep -E '^not ok\b' |
+        while read -r line; do printf '    %sfailed:%s %s: %s\n' "$RED" "$RESET" "$name" "$line"; done || true
+    if ((ok + not_ok + skip < planned)); then
+        failed "$name: $((ok + not_ok + skip)) of $planned tests ran"
+    elif ((status != 0 && not_ok == 0)); then
+        failed "$name: exit status $status"
+    elif ((ok + not_ok + skip == 0)); then
+        failed "$name: reported no test"
+    fi
+}
+
+# pg_tests NAME COMMAND...: pg_regress or pg_isolation_regress, whose lines are "test x ... ok" up to
+# PostgreSQL 15 and TAP from 16 on
+pg_tests() {
+    local name=$1 out=$WORK/$GROUP.out status=0 ok not_ok
+    shift
+    "$@" >"$out" 2>&1 </dev/null || status=$?
+    cat "$out" >>"$LOG"
+    ok=$(grep -cE '^(test |ok |     )[^#]*(\.\.\. ok\b|^ok )|^ok [0-9]+' "$out" || true)
+    not_ok=$(grep -cE '\.\.\. FAILED|^not ok [0-9]+' "$out" || true)
+    group_passed=$((group_passed + ok))
+    group_failed=$((group_failed + not_ok))
+    if ((not_ok)); then
+        grep -E '\.\.\. FAILED|^not ok [0-9]+' "$out" |
+            while read -r line; do printf '    %sfailed:%s %s\n' "$RED" "$RESET" "$line"; done
+    fi
+    if ((status != 0 && not_ok == 0)); then
+        failed "$name: exit status $status"
+    elif ((ok + not_ok == 0)); then
+        failed "$name: reported no test"
+    fi
+}
+
+# need PURPOSE...: the packages of a group; says so and fails when they cannot be had
+need() {
+    local missing
+    if ! command -v dpkg-query >/dev/null; then
+        return
+    fi
+    missing=$(packages_missing "$@")
+    if [[ -z $missing ]]; then
+        return
+    fi
+    if ((EUID == 0)); then
+        # shellcheck disable=SC2086  # a list of names
+        if quietly "$WORK/packages.log" install_quietly $missing; then
+            return
+        fi
+    fi
+    skipped "missing packages: $missing"
+    return 1
+}
+
+# there_are PATTERN: whether any file matches; a group without tests is skipped, not passed
+there_are() {
+    compgen -G "$1" >/dev/null || {
+        skipped "there is no $1"
+        return 1
+    }
+}
+
+# ---- what several groups stand on ----
+
+built=false
+# The extension and all programs, once; a group that needs them fails when they cannot be built.
+built() {
+    if ! $built; then
+        quietly "$WORK/make.log" make -j"$(nproc)" all standin build/load || {
+            failed "make"
+            return 1
+        }
+        built=true
+    fi
+}
+
+# A private cluster with the staged extension, once for all groups; sets libpq's variables.
+database() {
+    built || return 1
+    if [[ -z $CLUSTER_HOME ]]; then
+        cluster_open "$WORK/cluster"
+        if cluster_running; then
+            cluster_stop immediate
+        fi
+        rm -rf "$CLUSTER_HOME/data"
+        stage_install
+        cluster_start fsync=off full_page_writes=off
+        export PGHOST=$CLUSTER_SOCKET PGPORT=$CLUSTER_PORT PGUSER=$CLUSTER_USER
+    fi
+}
+
+# fresh_database NAME: with the extension in it
+fresh_database() {
+    cluster_psql postgres -c "DROP DATABASE IF EXISTS $1 WITH (FORCE)" -c "CREATE DATABASE $1" &&
+        cluster_psql "$1" -c 'CREATE EXTENSION webhook_routing'
+}
+
+# copy_of_tree DIR: the sources alone, for builds that must not mix with these objects
+copy_of_tree() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    tar -C "$SOURCE_TREE" --exclude=./.git --exclude=./.run --exclude=./build --exclude='*.o' \
+        --exclude='*.so' -cf - . | tar -C "$1" -xf - --no-same-owner
+}
+
+# ---- the groups ----
+
+# All files of the project that match, NUL-separated; what is built or fetched is not of the project.
+files() {
+    find . \( -name .git -o -name .run -o -path ./build -o -path ./test/fixtures/payloads -o -name node_modules \
+        -o -path ./results -o -path ./tmp_check \) -prune -o -type f \( "$@" \) -print0
+}
+
+# Words that stand for unfinished work, and names of places that mean nothing outside one machine.
+# Written so that these lines do not match themselves.
+no_forbidden_words() {
+    local found
+    found=$(files -name '*.[chsl]' -o -name '*.sql' -o -name '*.sh' -o -name '*.pl' -o -name '*.bats' \
+        -o -name '*.md' -o -name '*.js' -o -name 'Makefile*' -o -name '*.spec' |
+        xargs -0 grep -nE '\b(TO''DO|FIX''ME|X''XX|HA''CK)\b|[^a-z]/(work|farm)/[a-z]|/root/[a-z]' || true)
+    printf '%s\n' "$found"
+    [[ -z $found ]]
+}
+
+# The version is said once, in the control file; the changelog has to know it.
+version_is_known() {
+    local version
+    version=$(sed -n "s/^default_version = '\(.*\)'/\1/p" webhook_routing.control)
+    [[ -n $version ]] && grep -F "## $version" CHANGELOG.md
+}
+
+shell_files() {
+    files -name '*.sh' -o -name '*.bash' -o -name '*.bats'
+    printf '.ci/run\0'
+}
+
+group_lint() {
+    local file
+    need lint || return 0
+    while IFS= read -r -d '' file; do
+        check "shellcheck $file" shellcheck -x "$file"
+    done < <(shell_files)
+    while IFS= read -r -d '' file; do
+        check "clang-format $file" clang-format --dry-run -Werror "$file"
+    done < <(files -path './core/*.[ch]' -o -path './forwarder/*.[ch]' -o -path './test/*.[ch]')
+    check "no unfinished or foreign words" no_forbidden_words
+    check "the changelog knows this version" version_is_known
+}
+
+group_build() {
+    local compiler tree
+    need build clang || return 0
+    for compiler in gcc clang; do
+        tree=$WORK/tree-$compiler
+        copy_of_tree "$tree"
+        check "extension with $compiler -Werror" make -C "$tree" -j"$(nproc)" CC="$compiler" \
+            WERROR=-Werror webhook_routing.so
+        check "programs with $compiler -Werror" make -C "$tree" -f Makefile.programs -j"$(nproc)" \
+            PROGRAM_CC="$compiler" programs build/load
+        rm -rf "$tree"
+    done
+    check "programs with the address and undefined behaviour sanitizers" make -f Makefile.programs \
+        -j"$(nproc)" SANITIZE=address,undefined BUILD=build/asan programs
+}
+
+# run_units BUILD [MAKE ARGUMENT]...
+run_units() {
+    local folder=$1 test name
+    shift
+    for test in test/unit/*_test.c; do
+        name=$(basename "$test" .c)
+        if make -s -f Makefile.programs BUILD="$folder" "$@" "$folder/unit/$name" >>"$LOG" 2>&1; then
+            tap "$name${1:+.sanitized}" env CMOCKA_MESSAGE_OUTPUT=TAP "$folder/unit/$name"
+        else
+            failed "$name does not build in $folder"
+        fi
+    done
+}
+
+group_unit() {
+    need build unit clang || return 0
+    there_are 'test/unit/*_test.c' || return 0
+    run_units build
+    run_units build/asan SANITIZE=address,undefined
+}
+
+group_fuzz() {
+    local source name seconds=15 seeds
+    need build clang || return 0
+    there_are 'test/fuzz/*_fuzz.c' || return 0
+    ! $LONG || seconds=600
+    for source in test/fuzz/*_fuzz.c; do
+        name=$(basename "$source" .c)
+        mkdir -p "$WORK/corpus/$name"
+        seeds=("$WORK/corpus/$name" test/fixtures/payloads)
+        [[ ! -d test/fuzz/corpus/${name%_fuzz} ]] || seeds+=("test/fuzz/corpus/${name%_fuzz}")
+        check "$name builds" make -s -f Makefile.programs "build/fuzz/$name"
+        # New inputs go to the first folder; the others are only read.
+        check "$name for $seconds s" "build/fuzz/$name" -max_total_time="$seconds" -rss_limit_mb=2048 \
+            -artifact_prefix="$WORK/$name-" "${seeds[@]}"
+    done
+}
+
+group_regress() {
+    need build run || return 0
+    there_are 'sql/*.sql' || return 0
+    database || return 0
+    pg_tests pg_regress make -s installcheck ISOLATION=
+    if [[ -s regression.diffs ]]; then
+        cp regression.diffs "$WORK/"
+    fi
+}
+
+group_isolation() {
+    need build run || return 0
+    there_are 'test/isolation/specs/*.spec' || return 0
+    database || return 0
+    mkdir -p build/isolation
+    pg_tests pg_isolation_regress make -s installcheck REGRESS=
+}
+
+# PostgreSQL's modules make clusters of their own, so they run as the user that may.
+group_tap() {
+    local tree=$CLUSTER_HOME pgxs test
+    need build run tap || return 0
+    there_are 'test/t/*.pl' || return 0
+    database || return 0
+    tree=$CLUSTER_HOME/tap
+    copy_of_tree "$tree"
+    own -R "$tree"
+    pgxs=$(dirname "$(pg_config --pgxs)")/../..
+    cluster_settings | grep -E '^(extension|dynamic)' >"$tree/temp.conf"
+    for test in test/t/*.pl; do
+        tap "$(basename "$test" .pl)" "${UNPRIVILEGED[@]}" env -C "$tree" -u PGHOST -u PGPORT -u PGUSER \
+            LC_ALL=C PATH="$(pg_config --bindir):$PATH" PERL5LIB="$pgxs/src/test/perl" \
+            TEMP_CONFIG="$tree/temp.conf" PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
+            TESTDIR="$tree/tap" TESTDATADIR="$tree/tap/data" TESTLOGDIR="$tree/tap/log" \
+            FORWARDER="$CLUSTER_HOME/stage/usr/local/bin/webhook-forwarder" perl -I test/t "$test"
+    done
+}
+
+group_corpus() {
+    need build run jq || return 0
+    database || return 0
+    tap corpus test/corpus/corpus_test.sh
+}
+
+group_e2e() {
+    local file
+    need build run bats || return 0
+    there_are 'test/e2e/*.bats' || return 0
+    built || return 0
+    for file in test/e2e/*.bats; do
+        tap "$(basename "$file" .bats)" env -u PGHOST -u PGPORT -u PGUSER bats --formatter tap13 "$file"
+    done
+}
+
+group_quickstart() {
+    need build run bats || return 0
+    tap quickstart env -u PGHOST -u PGPORT -u PGUSER bats --formatter tap13 test/quickstart/quickstart.bats
+}
+
+group_docs() {
+    local file
+    need build run || return 0
+    there_are 'test/docs/*_test.sh' || return 0
+    database || return 0
+    for file in test/docs/*_test.sh; do
+        tap "$(basename "$file" .sh)" "$file"
+    done
+}
+
+# ---- all of it ----
+
+run_group() {
+    local began=$SECONDS
+    GROUP=$1 LOG=$WORK/$1.log
+    group_passed=0 group_failed=0 group_skipped=0 why_skipped=''
+    : >"$LOG"
+    "group_$1"
+    PASSED=$((PASSED + group_passed))
+    FAILED=$((FAILED + group_failed))
+    SKIPPED=$((SKIPPED + group_skipped))
+    printf '  %-11s %4d passed, %d failed, %d skipped%s  %s(%d s)%s\n' "$1" "$group_passed" \
+        "$group_failed" "$group_skipped" "${why_skipped:+ ($why_skipped)}" "$DIM" \
+        "$((SECONDS - began))" "$RESET"
+    if ((group_failed)); then
+        printf '    see %s\n' "$LOG"
+    fi
+}
+
+title "webhook_routing tests"
+for group in "${WANTED[@]}"; do
+    run_group "$group"
+done
+printf '\n%d passed, %d failed, %d skipped\n' "$PASSED" "$FAILED" "$SKIPPED"
+((FAILED == 0 && PASSED > 0))
