@@ -95,7 +95,8 @@ process_birth() {
 process_start() {
     local pidfile=$1 log=$2
     shift 2
-    setsid "$@" >>"$log" 2>&1 </dev/null &
+    # bats waits for whoever holds its descriptors 3 and 4
+    setsid "$@" >>"$log" 2>&1 </dev/null 3>&- 4>&- &
     printf '%s %s\n' "$!" "$(process_birth "$!" || echo gone)" >"$pidfile"
 }
 

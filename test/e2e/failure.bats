@@ -1,0 +1,213 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: PostgreSQL
+#
+# What happens when a function or the database fails: who is tried next, what Meta is told, what the log
+# says. A function never gets the same POST twice.
+
+setup_file() {
+    load helper
+    stack_start e2e_failure
+}
+
+teardown_file() {
+    load helper
+    stack_stop
+}
+
+setup() {
+    load helper
+    cluster_open "$E2E_DIR/cluster"
+    clean_sheet
+    routing 100
+}
+
+teardown() {
+    sql "UPDATE webhook_routing_targets SET url = NULL WHERE url IS NOT NULL"
+}
+
+# attempts: the log of the only decision, one line per attempt
+attempts() {
+    sql "SELECT attempt, webhook_name, routed_to, status, coalesce(http_status::text, '-'), ambiguous
+         FROM webhook_routing_logs ORDER BY attempt"
+}
+
+# point TARGET URL
+point() { sql "UPDATE webhook_routing_targets SET url = '$2' WHERE name = '$1'"; }
+
+closed_port() { free_port 19000; }
+
+@test "unified refuses the connection: legacy answers, both attempts in the log" {
+    point wa-webhook-unified "http://127.0.0.1:$(closed_port)/wa-webhook-unified"
+    post "$FIXTURES/text.json"
+    equal "$status" 200
+    equal "$(answer_header X-Routed-To)" wa-webhook-jobs
+    equal "$(seen '"\(.total) \(.requests[-1].function)"')" '1 wa-webhook-jobs'
+    wait_logged 2
+    equal "$(attempts)" $'1|wa-webhook-unified|unified|error|-|f\n2|wa-webhook-jobs|legacy|success|200|f'
+    equal "$(sql "SELECT count(DISTINCT decision_id) FROM webhook_routing_logs")" 1
+    equal "$(counted)" '2|1'
+}
+
+@test "unified answers 500, 404 or 302: legacy answers" {
+    local code
+    for code in 500 503 404 302; do
+        clean_sheet
+        routing 100
+        behave "name=wa-webhook-unified&status=$code&header=Location:$FUNCTIONS_URL/elsewhere"
+        post "$FIXTURES/text.json"
+        equal "$status" 200 "after $code"
+        equal "$(seen '[.requests[].function] | join(" ")')" 'wa-webhook-unified wa-webhook-jobs'
+        wait_logged 2
+        equal "$(attempts)" "1|wa-webhook-unified|unified|error|$code|f"$'\n2|wa-webhook-jobs|legacy|success|200|f'
+    done
+}
+
+@test "unified resets after the whole request: 502, once, ambiguous" {
+    behave 'name=wa-webhook-unified&reset=1'
+    post "$FIXTURES/text.json"
+    equal "$status" 502
+    equal "$(seen '"\(.total) \(.requests[-1].function)"')" '1 wa-webhook-unified'
+    wait_logged 1
+    equal "$(attempts)" '1|wa-webhook-unified|unified|error|-|t'
+}
+
+@test "unified announces more than it sends: 502, never relayed as complete" {
+    behave 'name=wa-webhook-unified&truncate=1&body=0123456789012345678901234567890123456789'
+    post "$FIXTURES/text.json"
+    equal "$status" 502
+    equal "$(seen '.total')" 1
+    wait_logged 1
+    equal "$(sql "SELECT status, ambiguous FROM webhook_routing_logs")" 'error|t'
+}
+
+@test "a gateway's 504 from unified is ambiguous: no fallback" {
+    behave 'name=wa-webhook-unified&status=504'
+    post "$FIXTURES/text.json"
+    [[ $status == 502 || $status == 504 ]]
+    equal "$(seen '.total')" 1
+    wait_logged 1
+    equal "$(sql "SELECT status, ambiguous FROM webhook_routing_logs")" 'error|t'
+}
+
+@test "unified is silent beyond its deadline: 504, once" {
+    sql "UPDATE webhook_routing_targets SET timeout = '300 ms' WHERE name = 'wa-webhook-unified'"
+    behave 'name=wa-webhook-unified&delay_ms=3000'
+    deadline_is_known() { [[ $(sql "SELECT timeout < '1 s' FROM webhook_routing_targets WHERE name = 'wa-webhook-unified'") == t ]]; }
+    deadline_is_known
+    sleep 1.5 # the forwarder fetches a changed ruleset within a second
+    local began=$EPOCHREALTIME
+    post "$FIXTURES/text.json"
+    local took=$(((${EPOCHREALTIME/./} - ${began/./}) / 1000))
+    sql "UPDATE webhook_routing_targets SET timeout = NULL WHERE name = 'wa-webhook-unified'"
+    equal "$status" 504
+    ((took >= 250 && took < 2000))
+    equal "$(seen '.total')" 1
+    wait_logged 1
+    equal "$(attempts)" '1|wa-webhook-unified|unified|error|-|t'
+}
+
+@test "policy connect: a refused message is not sent elsewhere" {
+    sql "UPDATE webhook_routing_targets SET fallback_policy = 'connect' WHERE name = 'wa-webhook-unified'"
+    sleep 1.5
+    behave 'name=wa-webhook-unified&status=500'
+    post "$FIXTURES/text.json"
+    sql "UPDATE webhook_routing_targets SET fallback_policy = 'error' WHERE name = 'wa-webhook-unified'"
+    equal "$status" 500
+    equal "$(seen '.total')" 1
+}
+
+@test "policy any: an ambiguous message is sent to legacy as well" {
+    sql "UPDATE webhook_routing_targets SET fallback_policy = 'any' WHERE name = 'wa-webhook-unified'"
+    sleep 1.5
+    behave 'name=wa-webhook-unified&reset=1'
+    post "$FIXTURES/text.json"
+    sql "UPDATE webhook_routing_targets SET fallback_policy = 'error' WHERE name = 'wa-webhook-unified'"
+    equal "$status" 200
+    equal "$(seen '[.requests[].function] | join(" ")')" 'wa-webhook-unified wa-webhook-jobs'
+    wait_logged 2
+    equal "$(sql "SELECT ambiguous FROM webhook_routing_logs WHERE attempt = 1")" t
+}
+
+@test "legacy's 3xx, 4xx and 5xx are relayed as they are" {
+    local code
+    routing 0
+    for code in 302 400 429 500 503; do
+        behave "name=wa-webhook-jobs&status=$code&body=no-$code&header=Location:$FUNCTIONS_URL/elsewhere"
+        post "$FIXTURES/text.json"
+        equal "$status" "$code"
+        equal "$(cat "$STACK/answer.body")" "no-$code"
+    done
+    equal "$(seen '.functions | keys | join(" ")')" wa-webhook-jobs
+    wait_logged 5
+    equal "$(sql "SELECT count(*) FILTER (WHERE status = 'error'), count(*) FILTER (WHERE routed_to = 'legacy') FROM webhook_routing_logs")" '5|5'
+}
+
+@test "all functions down: 503 at once, both attempts in the log; then back" {
+    behave 'refuse=1'
+    local began=$EPOCHREALTIME
+    post "$FIXTURES/text.json"
+    local took=$(((${EPOCHREALTIME/./} - ${began/./}) / 1000))
+    equal "$status" 503
+    ((took < 1500))
+    wait_logged 2
+    equal "$(attempts | cut -d '|' -f 1,2,4)" $'1|wa-webhook-unified|error\n2|wa-webhook-jobs|error'
+    behave 'refuse=0'
+    serves() { post "$FIXTURES/text.json" && [[ $status == 200 ]]; }
+    wait_until 10 serves
+}
+
+@test "a connection that went stale between two requests: the POST arrives once" {
+    local round
+    routing 0
+    for round in 1 2 3 4 5; do
+        # The answer says keep-alive, then the connection dies while idle.
+        post "$FIXTURES/text.json"
+        equal "$status" 200
+        behave 'refuse=1'
+        sleep 0.1
+        behave 'refuse=0'
+        sleep 0.1
+        post "$FIXTURES/text_property.json"
+        equal "$status" 200 "round $round"
+    done
+    equal "$(seen '.total')" 10
+}
+
+@test "the functions' answers arrive in no order: each client gets its own" {
+    local pids=() i
+    behave 'name=wa-webhook-jobs&delay_ms=400'
+    routing 0
+    for i in 1 2 3 4 5 6 7 8; do
+        curl -s -o "$BATS_TEST_TMPDIR/jobs.$i" --data-binary @"$FIXTURES/text.json" "$FORWARDER_URL/" 3>&- &
+        pids+=($!)
+        curl -s -o "$BATS_TEST_TMPDIR/property.$i" --data-binary @"$FIXTURES/text_property.json" "$FORWARDER_URL/" 3>&- &
+        pids+=($!)
+    done
+    wait "${pids[@]}"
+    for i in 1 2 3 4 5 6 7 8; do
+        equal "$(jq -r .function "$BATS_TEST_TMPDIR/jobs.$i")" wa-webhook-jobs
+        equal "$(jq -r .function "$BATS_TEST_TMPDIR/property.$i")" wa-webhook-property
+    done
+}
+
+@test "database down: nothing is relayed undecided, the handshake works, and it recovers by itself" {
+    cluster_stop_only() { as_cluster_user "$(pg_config --bindir)/pg_ctl" -D "$CLUSTER_HOME/data" -m "$1" -w -t 60 stop; }
+    cluster_stop_only fast >/dev/null
+    post "$FIXTURES/text.json"
+    local down=$status
+    local hand
+    hand=$(curl -s -G --data-urlencode hub.mode=subscribe --data-urlencode "hub.verify_token=$TOKEN" \
+        --data-urlencode hub.challenge=77 "$FORWARDER_URL/")
+    local health
+    health=$(curl -s "$FORWARDER_URL/" | jq -r .status)
+    as_cluster_user "$(pg_config --bindir)/pg_ctl" -D "$CLUSTER_HOME/data" -w -t 60 \
+        -l "$CLUSTER_HOME/postgresql.log" start >/dev/null 3>&- 4>&-
+    serves() { post "$FIXTURES/text.json" && [[ $status == 200 ]]; }
+    wait_until 20 serves
+    equal "$hand" 77
+    [[ $health != ok && $health != healthy ]]
+    # Either refused so that Meta sends it again, or decided from the last ruleset and logged later.
+    [[ $down == 503 || $down == 200 ]]
+    whole() { [[ $(sql "SELECT count(*) FROM webhook_routing_logs WHERE status = 'success'") == "$(seen '.total')" ]]; }
+    wait_until 10 whole
+}

@@ -1,0 +1,164 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: PostgreSQL
+#
+# What the end-to-end tests share: the three parts as real processes (PostgreSQL from the suite, the
+# stand-in functions and the forwarder of each file), and ways to ask each what it has seen.
+
+# shellcheck source=scripts/lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/common.sh"
+# shellcheck source=scripts/lib/packages.sh
+. "$REPOSITORY/scripts/lib/packages.sh"
+# shellcheck source=scripts/lib/cluster.sh
+. "$REPOSITORY/scripts/lib/cluster.sh"
+
+readonly FIXTURES=$REPOSITORY/test/fixtures/payloads
+readonly LOAD=$REPOSITORY/build/load
+readonly TOKEN='correct horse & battery=staple'
+
+# ---- starting and stopping ----
+
+# stack_start NAME [FORWARDER ARGUMENT]...: a database, the functions and a forwarder between them
+stack_start() {
+    local name=$1
+    shift
+    cluster_open "$E2E_DIR/cluster"
+    export STACK=$BATS_FILE_TMPDIR PGHOST=$CLUSTER_SOCKET PGPORT=$CLUSTER_PORT PGUSER=$CLUSTER_USER
+    export PGDATABASE=$name PGOPTIONS='-c client_min_messages=warning'
+    cluster_psql postgres -c "DROP DATABASE IF EXISTS $name WITH (FORCE)" -c "CREATE DATABASE $name"
+    sql "CREATE EXTENSION webhook_routing"
+    sql "SELECT 'CREATE ROLE e2e_forwarder LOGIN' WHERE to_regrole('e2e_forwarder') IS NULL \gexec"
+    sql "SELECT grant_routing_role('forwarder', 'e2e_forwarder')" >/dev/null
+    sql "SELECT * FROM routing_maintain()" >/dev/null
+    printf '%s\n' "$TOKEN" >"$STACK/token"
+    functions_start
+    forwarder_start "$@"
+}
+
+stack_stop() {
+    forwarder_stop
+    process_stop "$STACK/functions.pid"
+}
+
+functions_start() {
+    : >"$STACK/functions.log"
+    process_start "$STACK/functions.pid" "$STACK/functions.log" \
+        "$REPOSITORY/build/standin-functions" --keep-bodies
+    wait_until 10 grep '^ready ' "$STACK/functions.log"
+    FUNCTIONS_URL=http://127.0.0.1:$(sed -n 's/^ready port=\([0-9]*\).*/\1/p' "$STACK/functions.log")
+    CONTROL_URL=http://127.0.0.1:$(sed -n 's/^ready .*control_port=\([0-9]*\).*/\1/p' "$STACK/functions.log")
+    export FUNCTIONS_URL CONTROL_URL
+}
+
+# forwarder_start [ARGUMENT]...: on the ports it had before, when it had any
+forwarder_start() {
+    FORWARDER_PORT=${FORWARDER_PORT:-$(free_port)}
+    ADMIN_PORT=${ADMIN_PORT:-$(free_port $((FORWARDER_PORT + 1)))}
+    export FORWARDER_PORT ADMIN_PORT
+    export FORWARDER_URL=http://127.0.0.1:$FORWARDER_PORT ADMIN_URL=http://127.0.0.1:$ADMIN_PORT
+    DATABASE_URL=$(cluster_url "$PGDATABASE" e2e_forwarder) PGOPTIONS='' process_start \
+        "$STACK/forwarder.pid" "$STACK/forwarder.log" "${FORWARDER:-$REPOSITORY/build/webhook-forwarder}" \
+        --listen "127.0.0.1:$FORWARDER_PORT" --admin-listen "127.0.0.1:$ADMIN_PORT" \
+        --functions-url "$FUNCTIONS_URL" --verify-token-file "$STACK/token" "$@"
+    wait_until 15 curl -fs "$ADMIN_URL/readyz" || {
+        tail -n 20 "$STACK/forwarder.log" >&2
+        return 1
+    }
+}
+
+forwarder_stop() { process_stop "$STACK/forwarder.pid" 30; }
+
+forwarder_pid() { cut -d ' ' -f 1 "$STACK/forwarder.pid"; }
+
+# A clean sheet for the next test: routing as after CREATE EXTENSION but enabled, functions plain.
+clean_sheet() {
+    behave 'refuse=0'
+    curl -fs -X POST "$CONTROL_URL/_standin/reset" >/dev/null
+    sql "SELECT set_routing_enabled(true), update_routing_percentage(0)" >/dev/null
+    sql "TRUNCATE webhook_routing_logs"
+    # Statistics keep what the log has lost.
+    stats_before=$(sql "SELECT coalesce(sum(request_count), 0) FROM webhook_routing_stats")
+    errors_before=$(sql "SELECT coalesce(sum(error_count), 0) FROM webhook_routing_stats")
+}
+
+# counted: requests and errors that the statistics have counted since clean_sheet
+counted() {
+    sql "SELECT coalesce(sum(request_count), 0) - $stats_before, coalesce(sum(error_count), 0) - $errors_before
+         FROM webhook_routing_stats"
+}
+
+# ---- asking ----
+
+# sql STATEMENT...: unaligned; fails at the first error
+sql() {
+    local statement
+    for statement in "$@"; do
+        psql -X -q -At -v ON_ERROR_STOP=1 <<<"$statement"
+    done
+}
+
+# routing PERCENT: enabled, at that percentage
+routing() { sql "SELECT set_routing_enabled(true), update_routing_percentage($1)" >/dev/null; }
+
+# behave QUERY: tells the functions how to answer; see standin-functions --help
+behave() { curl -fs -X POST "$CONTROL_URL/_standin/behave?$1" >/dev/null; }
+
+# seen JQ: a question to what the functions have received
+seen() { curl -fs "$CONTROL_URL/_standin/report?last=4096" | jq -r "$1"; }
+
+# header_seen NAME: of the last request that a function received; one line for each of that name
+header_seen() {
+    curl -fs "$CONTROL_URL/_standin/report?last=1" |
+        jq -r --arg name "${1,,}" '.requests[-1].headers[] | select((.[0] | ascii_downcase) == $name) | .[1]'
+}
+
+# post FILE [CURL ARGUMENT]...: sets status, and leaves the answer in $STACK/answer.{headers,body}
+post() {
+    local file=$1
+    shift
+    status=$(curl -s -o "$STACK/answer.body" -D "$STACK/answer.headers" -w '%{http_code}' -m 30 \
+        -H 'Content-Type: application/json' -H 'Expect:' --data-binary "@$file" "$@" "$FORWARDER_URL/${NAMED:-}") || true
+}
+
+# answer_header NAME: of the last answer to post
+answer_header() {
+    tr -d '\r' <"$STACK/answer.headers" | sed -n "s/^$1: //Ip"
+}
+
+# text DOMAIN'S WORDS [SENDER]: a webhook with that text, as a file whose name is printed
+text() {
+    local file
+    file=$(mktemp "$BATS_TEST_TMPDIR/text.XXXXXX")
+    jq -cn --arg text "$1" --arg from "${2:-250788000001}" --arg id "wamid.E2E$RANDOM$RANDOM$RANDOM" \
+        '{object: "whatsapp_business_account", entry: [{id: "1", changes: [{field: "messages", value:
+          {messaging_product: "whatsapp", messages: [{from: $from, id: $id, timestamp: "1760000000",
+           type: "text", text: {body: $text}}]}}]}]}' >"$file"
+    printf '%s\n' "$file"
+}
+
+logged() { sql "SELECT count(*) FROM webhook_routing_logs"; }
+logged_are() { [[ $(logged) == "$1" ]]; }
+
+# wait_logged N: until the log has so many rows; the forwarder stores them in batches
+wait_logged() {
+    wait_until 10 logged_are "$1" || {
+        echo "the log has $(logged) rows, not $1" >&2
+        return 1
+    }
+}
+
+# raw BYTES: sends them (printf escapes) on a connection of its own; prints what comes back within 3 s
+raw() {
+    exec 9<>"/dev/tcp/127.0.0.1/$FORWARDER_PORT"
+    # shellcheck disable=SC2059  # the escapes are the point
+    printf "$1" >&9
+    timeout 3 cat <&9 || true
+    exec 9>&-
+}
+
+# equal GOT WANTED [WHAT]
+equal() {
+    [[ $1 == "$2" ]] || {
+        printf '%s: got    %s\n%s  wanted %s\n' "${3:-value}" "$1" "${3//?/ }" "$2" >&2
+        return 1
+    }
+}

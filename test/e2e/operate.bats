@@ -1,0 +1,142 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: PostgreSQL
+#
+# What an operator does while webhooks keep coming: the runbook as it is typed, the kill switch, a
+# restart.
+
+setup_file() {
+    load helper
+    stack_start e2e_operate
+}
+
+teardown_file() {
+    load helper
+    stack_stop
+}
+
+setup() {
+    load helper
+    cluster_open "$E2E_DIR/cluster"
+    clean_sheet
+}
+
+# typed: a psql session as a person has it, with everything that it prints
+typed() { PGOPTIONS='' psql -X -a 2>&1; }
+
+@test "the runbook's session, as typed" {
+    sql "SELECT set_routing_enabled(false)" >/dev/null
+    "$LOAD" --url "$FORWARDER_URL/" --requests 200 --first 5000000 >/dev/null
+    run typed <<'SQL'
+SELECT * FROM webhook_routing_config ORDER BY created_at DESC LIMIT 1;
+SELECT update_routing_percentage(10.00, 'Starting canary deployment');
+SELECT set_routing_enabled(true, 'go');
+SELECT percentage, enabled FROM get_current_routing_config();
+SELECT update_routing_percentage(25.00, 'Scaling to 25%');
+SELECT * FROM webhook_routing_stats;
+SELECT * FROM check_routing_health();
+SELECT domain, routed_to, COUNT(*), AVG(response_time_ms) FROM webhook_routing_logs
+ WHERE created_at > now() - interval '1 hour' GROUP BY domain, routed_to;
+SELECT error_message, COUNT(*) FROM webhook_routing_logs WHERE status = 'error' GROUP BY error_message;
+SELECT set_routing_enabled(false);
+SELECT update_routing_percentage(0.00, 'Rollback');
+SQL
+    echo "$output"
+    equal "$status" 0
+    [[ $output != *ERROR* ]]
+    [[ $output == *'Routing percentage updated to 25.00 (was 10.00), enabled'* ]]
+    equal "$(sql "SELECT percentage, enabled, notes FROM webhook_routing_config ORDER BY created_at DESC LIMIT 1")" \
+        '0.00|f|Rollback'
+}
+
+@test "what the runbook must refuse is refused, and changes nothing" {
+    local before statement
+    before=$(sql "SELECT count(*) FROM webhook_routing_config")
+    for statement in "SELECT update_routing_percentage(101)" "SELECT update_routing_percentage(-1)" \
+        "SELECT update_routing_percentage(99.996)" "SELECT update_routing_percentage('NaN')" \
+        "SELECT update_routing_percentage(NULL)" "UPDATE webhook_routing_config SET percentage = 50" \
+        "DELETE FROM webhook_routing_config" "TRUNCATE webhook_routing_config" \
+        "SELECT set_routing_domains('{jobs,insurance}')"; do
+        run sql "$statement"
+        [[ $status != 0 && $output == *ERROR* ]] || {
+            echo "accepted: $statement"
+            return 1
+        }
+    done
+    equal "$(sql "SELECT count(*) FROM webhook_routing_config")" "$before"
+}
+
+@test "a change of the percentage is in force for the next webhook" {
+    local percent
+    for percent in 100 0 100 0; do
+        routing "$percent"
+        post "$FIXTURES/text.json"
+        equal "$(answer_header X-Routed-To)" "$([[ $percent == 100 ]] && echo wa-webhook-unified || echo wa-webhook-jobs)"
+    done
+}
+
+@test "the kill switch under load: no decision after the commit goes to unified, nothing fails" {
+    local committed load
+    routing 100
+    "$LOAD" --url "$FORWARDER_URL/" --requests 3000 --concurrency 16 --rate 1000 --domain jobs --first 6000000 \
+        >"$BATS_TEST_TMPDIR/load.json" 3>&- &
+    load=$!
+    sleep 1
+    sql "SELECT set_routing_enabled(false, 'something looks wrong')" >/dev/null
+    committed=$(sql "SELECT clock_timestamp()")
+    wait "$load"
+    cat "$BATS_TEST_TMPDIR/load.json"
+    wait_logged 3000
+    equal "$(sql "SELECT count(*) FROM webhook_routing_logs WHERE routed_to = 'unified' AND created_at > '$committed'")" 0
+    equal "$(sql "SELECT count(*) > 100 FROM webhook_routing_logs WHERE routed_to = 'unified'")" t
+    equal "$(sql "SELECT count(*) > 100 FROM webhook_routing_logs WHERE routed_to = 'legacy' AND reason = 'disabled'")" t
+    # Each row names the config version that decided it, and that version says the same.
+    equal "$(sql "SELECT count(*) FROM webhook_routing_logs AS l JOIN webhook_routing_config AS c ON c.version = l.config_version
+                  WHERE (l.routed_to = 'unified') <> (c.enabled AND l.bucket < c.percentage * 100)")" 0
+}
+
+@test "SIGTERM under load: what was taken is finished and logged, exit status 0" {
+    local load answered
+    routing 50
+    behave 'delay_ms=50'
+    "$LOAD" --url "$FORWARDER_URL/" --requests 2000 --concurrency 32 --rate 500 --first 7000000 \
+        --log "$BATS_TEST_TMPDIR/answers" >"$BATS_TEST_TMPDIR/load.json" 3>&- &
+    load=$!
+    sleep 1.5
+    kill -TERM "$(forwarder_pid)"
+    wait_until 30 process_ended "$STACK/forwarder.pid"
+    wait "$load" || true
+    cat "$BATS_TEST_TMPDIR/load.json"
+    tail -n 3 "$STACK/forwarder.log"
+    answered=$(awk -F '\t' '$4 == 200' "$BATS_TEST_TMPDIR/answers" | wc -l)
+    # Nobody got half an answer, and nothing that a function received is missing from the log.
+    ((answered > 100 && answered < 2000))
+    equal "$(awk -F '\t' '$4 != 200 && $4 != 0 && $4 != 503' "$BATS_TEST_TMPDIR/answers" | wc -l)" 0
+    equal "$(seen '.repeated_message_ids')" 0
+    equal "$(sql "SELECT count(*) FROM webhook_routing_logs WHERE status = 'success'")" "$(seen '.total')"
+    equal "$(seen '.total')" "$answered"
+    forwarder_start
+}
+
+@test "Meta's redelivery across a restart: every message arrives, none is lost" {
+    local load
+    routing 50
+    "$LOAD" --url "$FORWARDER_URL/" --requests 2000 --concurrency 16 --rate 500 --first 8000000 --retry 50 \
+        >"$BATS_TEST_TMPDIR/load.json" 3>&- &
+    load=$!
+    sleep 1
+    forwarder_stop
+    sleep 0.3
+    forwarder_start
+    wait "$load"
+    cat "$BATS_TEST_TMPDIR/load.json"
+    equal "$(seen '.distinct_message_ids')" 2000
+    equal "$(sql "SELECT count(DISTINCT message_id) FROM webhook_routing_logs WHERE status = 'success'")" 2000
+}
+
+@test "a rule that is edited decides the next webhook" {
+    post "$(text 'Ndashaka kujya mu mahanga')"
+    equal "$(answer_header X-Routed-To)" wa-webhook
+    sql "INSERT INTO webhook_routing_keywords (domain, pattern, match, language) VALUES ('jobs', 'mahanga', 'word', 'rw')"
+    post "$(text 'Ndashaka kujya mu mahanga')"
+    equal "$(answer_header X-Routed-To)" wa-webhook-jobs
+}
