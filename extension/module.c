@@ -15,13 +15,22 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-PG_MODULE_MAGIC;
+WEBHOOK_ROUTING_MODULE_MAGIC;
+
+void		_PG_init(void);
 
 PG_FUNCTION_INFO_V1(webhook_routing_acquire_lock);
 PG_FUNCTION_INFO_V1(webhook_routing_invalidate);
 
 /* Read from the backend by whoever wonders which build it runs. */
 const char *const webhook_routing_version = WEBHOOK_ROUTING_VERSION;
+
+void
+_PG_init(void)
+{
+	ruleset_cache_init();
+	route_decide_init();
+}
 
 /*
  * The schema of the extension is the one its functions are in, so no name is looked up that

@@ -1,3 +1,20 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * webhook_routing.h: the decision engine under SQL, whole.
+ *
+ *	 module.c			loading; the lock under which the configuration changes; the trigger that
+ *						tells all backends of a change
+ *	 ruleset_cache.c	config and rule tables -> snapshot text -> compiled rules, once per backend
+ *	 route_decide.c		the SQL functions: decide, items, explain, bucket, ruleset
+ *
+ * The engine itself is core/ (core/route.h). The log, its rollups and the quantile sketch have a
+ * header of their own (log.h).
+ *
+ * A backend keeps one compiled ruleset. Whoever changes a table that it is made from makes, by a
+ * statement trigger, his COMMIT send a relation-cache invalidation; every decision first takes the
+ * invalidations that are pending, so no decision that starts after that COMMIT returned uses what
+ * it replaced. There is no lock between deciding and changing.
+ */
 #ifndef WEBHOOK_ROUTING_H
 #define WEBHOOK_ROUTING_H
 
@@ -8,10 +25,59 @@
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
+#include "compat.h"
 #include "route.h"
 
-extern Oid	webhook_routing_relation(FunctionCallInfo fcinfo, const char *name);
-extern HeapTuple webhook_routing_newest_config(Relation config, Snapshot snapshot);
+/* Where everything goes that no rule claims, when there is no configuration that could say it. */
+#define WEBHOOK_ROUTING_DEFAULT_TARGET "wa-webhook"
+
+/* What a domain is called when there is none. */
+#define WEBHOOK_ROUTING_UNKNOWN_DOMAIN "unknown"
+
+/*
+ * A ruleset as this backend has it: compiled, and each value that a decision can return as a Datum
+ * that goes into a row as it is. Immutable; lives in a memory context of its own.
+ */
+typedef struct CachedRuleset
+{
+	MemoryContext context;
+	const route_ruleset *rules; /* NULL: nothing to decide with, reason no_config */
+	Datum		snapshot;		/* text; what the rules were compiled from */
+	Datum		config_id;		/* uuid */
+	int64		config_version;
+	uint32		global_percentage;	/* hundredths of a percent */
+	Datum		global_percentage_numeric;
+	Datum	   *target_names;	/* text, by route_target.index */
+	Datum	   *target_urls;	/* text, or 0 for NULL */
+	Datum	   *domain_names;	/* text, by route_domain.index */
+	Datum	   *domain_percentages; /* numeric */
+	Datum	   *patterns;		/* text, by route_decision.matched */
+} CachedRuleset;
+
+/* module.c */
 extern const char *const webhook_routing_version;
+
+/* A table of the extension, found in the schema of the function that is being called. Raises when
+ * it is missing. */
+extern Oid	webhook_routing_relation(FunctionCallInfo fcinfo, const char *name);
+
+/* The config row in force under a snapshot, copied into the current memory context, or NULL. */
+extern HeapTuple webhook_routing_newest_config(Relation config, Snapshot snapshot);
+
+/* ruleset_cache.c */
+
+/* Called once, when the module is loaded. */
+extern void ruleset_cache_init(void);
+
+/*
+ * The rules in force, or NULL when there are none that could be compiled. They hold at least until
+ * the next call of this function.
+ */
+extern const CachedRuleset *ruleset_cache_get(FunctionCallInfo fcinfo);
+
+/* route_decide.c */
+
+/* Called once, when the module is loaded. */
+extern void route_decide_init(void);
 
 #endif

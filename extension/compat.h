@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * compat.h: what differs between PostgreSQL 15 and 18, and nowhere else. Included after postgres.h.
+ */
+#ifndef WEBHOOK_ROUTING_COMPAT_H
+#define WEBHOOK_ROUTING_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "webhook_routing needs PostgreSQL 15 or later"
+#endif
+
+/* 16 moved the VARDATA family out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 18 lets a module say its name and version (pg_get_loaded_modules()). */
+#if PG_VERSION_NUM >= 180000
+#define WEBHOOK_ROUTING_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "webhook_routing", .version = WEBHOOK_ROUTING_VERSION)
+#else
+#define WEBHOOK_ROUTING_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+#endif
