@@ -1,0 +1,110 @@
+-- Statistics. They are written with the log, by the statement trigger "count" (extension/rollup.c),
+-- and read from here alone: their cost does not grow with the log.
+
+CREATE TABLE @extschema@.webhook_routing_rollups (
+	id             uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
+	minute         timestamptz NOT NULL,
+	domain         text        NOT NULL,
+	routed_to      text        NOT NULL,
+	config_version bigint,
+	requests       bigint      NOT NULL,
+	errors         bigint      NOT NULL,
+	skipped        bigint      NOT NULL,
+	above_250_ms   bigint      NOT NULL,
+	above_1000_ms  bigint      NOT NULL,
+	above_warning  bigint      NOT NULL,
+	above_critical bigint      NOT NULL,
+	latency        @extschema@.latency_sketch NOT NULL,
+	first_request  timestamptz NOT NULL,
+	last_request   timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+-- Room in each page (fillfactor) and no index on what changes: a row is updated in place.
+CREATE INDEX webhook_routing_rollups_minute_idx
+	ON @extschema@.webhook_routing_rollups (minute, domain, routed_to);
+
+COMMENT ON TABLE @extschema@.webhook_routing_rollups IS
+	'Requests per minute, domain, side and config version; add rows up, there may be several';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.id IS
+	'Of this row; says nothing';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.minute IS
+	'Begin of the minute in which the decisions were made';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.domain IS
+	'Business area';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.routed_to IS
+	'Side of the attempts: unified, legacy, error';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.config_version IS
+	'The configuration that decided; NULL for rows that do not say';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.requests IS
+	'Attempts, one per log row with item = 0';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.errors IS
+	'Attempts that were no success';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.skipped IS
+	'Attempts without a response time: not made, and not among the latencies';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.above_250_ms IS
+	'Latencies above 250 ms, which WhatsApp wants to be half of them at most';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.above_1000_ms IS
+	'Latencies above one second, which WhatsApp wants to be less than 1 %';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.above_warning IS
+	'Latencies above the warning limit (warning_p95_ms) that was in force when they were stored';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.above_critical IS
+	'Latencies above the critical limit (critical_p95_ms) that was in force when they were stored';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.latency IS
+	'Latencies in milliseconds';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.first_request IS
+	'Earliest created_at';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.last_request IS
+	'Latest created_at';
+
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.webhook_routing_rollups', '');
+
+-- The last hour in whole minutes: the minute that runs, and those that reach into the hour before
+-- now; so 60 to 61 minutes. A minute that has not begun, from a clock that is ahead, is left out.
+CREATE VIEW @extschema@.webhook_routing_stats AS
+	SELECT s.domain,
+	       s.routed_to,
+	       s.requests AS request_count,
+	       round(@extschema@.latency_sketch_avg(s.latency)::numeric, 2) AS avg_response_ms,
+	       round(@extschema@.latency_sketch_quantile(s.latency, 0.50)::numeric, 2) AS p50_ms,
+	       round(@extschema@.latency_sketch_quantile(s.latency, 0.95)::numeric, 2) AS p95_ms,
+	       round(@extschema@.latency_sketch_quantile(s.latency, 0.99)::numeric, 2) AS p99_ms,
+	       s.errors AS error_count,
+	       round(100.0 * s.errors / s.requests, 3) AS error_rate_pct,
+	       s.first_request,
+	       s.last_request
+	  FROM (SELECT r.domain,
+	               r.routed_to,
+	               sum(r.requests)::bigint AS requests,
+	               sum(r.errors)::bigint AS errors,
+	               @extschema@.latency_sketch_agg(r.latency) AS latency,
+	               min(r.first_request) AS first_request,
+	               max(r.last_request) AS last_request
+	          FROM @extschema@.webhook_routing_rollups r
+	         WHERE r.minute > statement_timestamp() - interval '61 minutes'
+	           AND r.minute <= statement_timestamp()
+	         GROUP BY r.domain, r.routed_to) s
+	 ORDER BY s.domain, s.routed_to;
+COMMENT ON VIEW @extschema@.webhook_routing_stats IS
+	'The last hour per domain and side; quantiles within 1 %';
+COMMENT ON COLUMN @extschema@.webhook_routing_stats.domain IS
+	'Business area';
+COMMENT ON COLUMN @extschema@.webhook_routing_stats.routed_to IS
+	'Side: unified, legacy; error when nothing could be tried';
+COMMENT ON COLUMN @extschema@.webhook_routing_stats.request_count IS
+	'Attempts';
+COMMENT ON COLUMN @extschema@.webhook_routing_stats.avg_response_ms IS
+	'Average response time';
+COMMENT ON COLUMN @extschema@.webhook_routing_stats.p50_ms IS
+	'Median response time';
+COMMENT ON COLUMN @extschema@.webhook_routing_stats.p95_ms IS
+	'Response time that 95 of 100 do not exceed';
+COMMENT ON COLUMN @extschema@.webhook_routing_stats.p99_ms IS
+	'Response time that 99 of 100 do not exceed';
+COMMENT ON COLUMN @extschema@.webhook_routing_stats.error_count IS
+	'Attempts that were no success';
+COMMENT ON COLUMN @extschema@.webhook_routing_stats.error_rate_pct IS
+	'Their share, in percent';
+COMMENT ON COLUMN @extschema@.webhook_routing_stats.first_request IS
+	'Earliest attempt';
+COMMENT ON COLUMN @extschema@.webhook_routing_stats.last_request IS
+	'Latest attempt';

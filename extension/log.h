@@ -1,0 +1,53 @@
+/*
+ * The way of a row into the log, in the order in which things happen to one INSERT:
+ *
+ *	 log.c		store_routing_logs()	one statement for a batch of the forwarder
+ *				log_begin				before the statement: are senders to be hashed?
+ *				log_hash				each row: puts the hash in the place of the sender
+ *	 rollup.c	log_count				after the statement: folds its rows into the rollups
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * log_begin and log_count are statement triggers of the partitioned table, so they see what comes
+ * through it, from a batch or by hand, and nothing that is written into a partition directly:
+ * pg_restore, and routing_maintain() when it moves rows, neither count nor hash a row again.
+ */
+#ifndef WEBHOOK_ROUTING_LOG_H
+#define WEBHOOK_ROUTING_LOG_H
+
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "datatype/timestamp.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+
+/* What the log needs from the config in force. */
+typedef struct LogSettings
+{
+	bool		hash_senders;
+	double		warning_ms;		/* latency limits: rollups count what is above */
+	double		critical_ms;
+	TimestampTz oldest;			/* rows from before are past the retention */
+} LogSettings;
+
+extern void log_settings_read(FunctionCallInfo fcinfo, LogSettings *settings);
+
+/*
+ * A plan that the backend keeps, prepared anew when the extension has come back in another schema.
+ * In the command "%s" stands for the schema; it may occur any number of times.
+ */
+typedef struct LogPlan
+{
+	const char *command;
+	SPIPlanPtr	plan;
+	Oid			schema;
+} LogPlan;
+
+/* Caller is connected to SPI. */
+extern SPIPlanPtr log_plan(FunctionCallInfo fcinfo, LogPlan *kept, int nargs, const Oid *types);
+
+/* Raises unless called as a trigger for that event (the TRIGGER_EVENT bits of an INSERT). */
+extern TriggerData *log_trigger(FunctionCallInfo fcinfo, const char *name, TriggerEvent event);
+
+#endif

@@ -1,0 +1,341 @@
+/*
+ * rollup.c: folds the rows of a statement into the per-minute rollups.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * A statistic is kept per minute, domain, side and config version, in one row or a few. A writer
+ * takes any of these that nobody else has locked and adds to it, and makes a new one when there is
+ * none: so writers never wait for each other, however long their transactions are, and there are
+ * never more rows than there were writers at once. Readers add the rows up.
+ *
+ * Rows are read from the trigger's transition table, so a row that ON CONFLICT passed over is not
+ * counted, and a batch that is stored again changes nothing.
+ */
+#include "log.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "sketch.h"
+
+/* Kept in memory at once, 20 kB each; a statement that touches more is folded in portions. */
+#define MAX_GROUPS 64
+
+/* WhatsApp asks for a median of 250 ms and less than 1 % above a second. */
+#define META_MEDIAN_MS 250.0
+#define META_SLOW_MS 1000.0
+
+typedef struct RollupGroup
+{
+	TimestampTz minute;
+	text	   *domain;
+	text	   *routed_to;
+	int64		config_version;
+	bool		no_config_version;
+
+	int64		requests;
+	int64		errors;
+	int64		skipped;		/* no attempt was made, so there is no latency */
+	int64		above_250_ms;
+	int64		above_1000_ms;
+	int64		above_warning;
+	int64		above_critical;
+	TimestampTz first_request;
+	TimestampTz last_request;
+	LatencySketch latency;
+} RollupGroup;
+
+/* The columns that are read of each new row, by their number in the table. */
+typedef struct RollupColumns
+{
+	int			id;
+	int			item;
+	int			created_at;
+	int			domain;
+	int			routed_to;
+	int			config_version;
+	int			status;
+	int			response_time_ms;
+} RollupColumns;
+
+typedef struct Rollup
+{
+	FunctionCallInfo fcinfo;
+	LogSettings settings;
+	RollupColumns columns;
+	Oid			sketch_type;
+	int			used;
+	RollupGroup *groups[MAX_GROUPS];	/* allocated up to the most that were ever used */
+} Rollup;
+
+PG_FUNCTION_INFO_V1(webhook_routing_log_count);
+
+static bool
+text_equals(const text *one, const text *other)
+{
+	return VARSIZE_ANY_EXHDR(one) == VARSIZE_ANY_EXHDR(other) &&
+		memcmp(VARDATA_ANY(one), VARDATA_ANY(other), VARSIZE_ANY_EXHDR(one)) == 0;
+}
+
+static bool
+text_is(const text *one, const char *other)
+{
+	return VARSIZE_ANY_EXHDR(one) == strlen(other) &&
+		memcmp(VARDATA_ANY(one), other, strlen(other)) == 0;
+}
+
+/* --- Writing a group ---------------------------------------------------------------------- */
+
+/* $1 to $4 say which rollup it is, $5 to $14 what is added, $15 is a row's id. */
+enum
+{
+	FIND_PARAMETERS = 4,
+	INSERT_PARAMETERS = 14,
+	UPDATE_PARAMETERS = 15
+};
+
+static LogPlan find_plan = {
+	"SELECT id FROM %s.webhook_routing_rollups"
+	" WHERE minute = $1 AND domain = $2 AND routed_to = $3"
+	" AND config_version IS NOT DISTINCT FROM $4"
+	" LIMIT 1 FOR UPDATE SKIP LOCKED"
+};
+
+static LogPlan insert_plan = {
+	"INSERT INTO %s.webhook_routing_rollups (minute, domain, routed_to, config_version,"
+	" requests, errors, skipped, above_250_ms, above_1000_ms, above_warning, above_critical,"
+	" latency, first_request, last_request)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+};
+
+static LogPlan update_plan = {
+	"UPDATE %s.webhook_routing_rollups SET"
+	" requests = requests + $5, errors = errors + $6, skipped = skipped + $7,"
+	" above_250_ms = above_250_ms + $8, above_1000_ms = above_1000_ms + $9,"
+	" above_warning = above_warning + $10, above_critical = above_critical + $11,"
+	" latency = %s.latency_sketch_merge(latency, $12),"
+	" first_request = least(first_request, $13), last_request = greatest(last_request, $14)"
+	" WHERE id = $15"
+};
+
+static void
+group_execute(Rollup *rollup, LogPlan *plan, Datum *values, const char *nulls, int nargs,
+			  int expected)
+{
+	Oid			types[UPDATE_PARAMETERS] = {
+		TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID,
+		INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID,
+		rollup->sketch_type, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID
+	};
+	int			result = SPI_execute_plan(log_plan(rollup->fcinfo, plan, nargs, types),
+										  values, nulls, false, 0);
+
+	if (result != expected)
+		elog(ERROR, "could not write a rollup: %s", SPI_result_code_string(result));
+}
+
+/* Caller is connected to SPI. */
+static void
+group_write(Rollup *rollup, const RollupGroup *group)
+{
+	char		nulls[UPDATE_PARAMETERS + 1] = "               ";
+	Datum		values[UPDATE_PARAMETERS] = {
+		TimestampTzGetDatum(group->minute),
+		PointerGetDatum(group->domain),
+		PointerGetDatum(group->routed_to),
+		Int64GetDatum(group->config_version),
+		Int64GetDatum(group->requests),
+		Int64GetDatum(group->errors),
+		Int64GetDatum(group->skipped),
+		Int64GetDatum(group->above_250_ms),
+		Int64GetDatum(group->above_1000_ms),
+		Int64GetDatum(group->above_warning),
+		Int64GetDatum(group->above_critical),
+		sketch_store(&group->latency),
+		TimestampTzGetDatum(group->first_request),
+		TimestampTzGetDatum(group->last_request),
+	};
+
+	if (group->no_config_version)
+		nulls[FIND_PARAMETERS - 1] = 'n';
+
+	/*
+	 * Under REPEATABLE READ a row that somebody has changed since the snapshot cannot be changed
+	 * here; a new one always can be made.
+	 */
+	if (!IsolationUsesXactSnapshot())
+	{
+		group_execute(rollup, &find_plan, values, nulls, FIND_PARAMETERS, SPI_OK_SELECT);
+		if (SPI_processed > 0)
+		{
+			bool		isnull;
+
+			values[UPDATE_PARAMETERS - 1] = SPI_getbinval(SPI_tuptable->vals[0],
+														  SPI_tuptable->tupdesc, 1, &isnull);
+			group_execute(rollup, &update_plan, values, nulls, UPDATE_PARAMETERS, SPI_OK_UPDATE);
+			return;
+		}
+	}
+	group_execute(rollup, &insert_plan, values, nulls, INSERT_PARAMETERS, SPI_OK_INSERT);
+}
+
+static void
+rollup_write(Rollup *rollup)
+{
+	SPI_connect();
+	for (int i = 0; i < rollup->used; i++)
+		group_write(rollup, rollup->groups[i]);
+	SPI_finish();
+	for (int i = 0; i < rollup->used; i++)
+	{
+		pfree(rollup->groups[i]->domain);
+		pfree(rollup->groups[i]->routed_to);
+	}
+	rollup->used = 0;
+}
+
+/* --- Reading the rows --------------------------------------------------------------------- */
+
+/* The group of that minute, domain, side and version; made, and room made for it, when there is none. */
+static RollupGroup *
+group_of(Rollup *rollup, TimestampTz minute, text *domain, text *routed_to, int64 config_version,
+		 bool no_config_version)
+{
+	RollupGroup *group;
+
+	for (int i = 0; i < rollup->used; i++)
+	{
+		group = rollup->groups[i];
+		if (group->minute == minute && group->config_version == config_version &&
+			group->no_config_version == no_config_version &&
+			text_equals(group->domain, domain) && text_equals(group->routed_to, routed_to))
+			return group;
+	}
+
+	if (rollup->used == MAX_GROUPS)
+		rollup_write(rollup);
+	group = rollup->groups[rollup->used];
+	if (group == NULL)
+		group = rollup->groups[rollup->used] = palloc(sizeof(RollupGroup));
+	rollup->used++;
+	memset(group, 0, offsetof(RollupGroup, latency));
+	sketch_init(&group->latency);
+	group->minute = minute;
+	group->domain = (text *) DatumGetPointer(datumCopy(PointerGetDatum(domain), false, -1));
+	group->routed_to = (text *) DatumGetPointer(datumCopy(PointerGetDatum(routed_to), false, -1));
+	group->config_version = config_version;
+	group->no_config_version = no_config_version;
+	group->first_request = PG_INT64_MAX;
+	group->last_request = PG_INT64_MIN;
+	return group;
+}
+
+static void
+refuse_expired(const RollupColumns *columns, TupleTableSlot *row, TimestampTz created_at)
+{
+	bool		isnull;
+	Datum		id = slot_getattr(row, columns->id, &isnull);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("log row of %s is older than the log retention",
+					timestamptz_to_str(created_at)),
+			 errdetail("The row has the id %s.", DatumGetCString(DirectFunctionCall1(uuid_out, id))),
+			 errhint("Leave it out, or keep rows longer: "
+					 "SELECT update_routing_settings('{\"log_retention\": \"60 days\"}', 'why');")));
+}
+
+static void
+rollup_add(Rollup *rollup, TupleTableSlot *row)
+{
+	const RollupColumns *columns = &rollup->columns;
+	bool		isnull;
+	bool		no_config_version;
+	bool		no_response_time;
+	TimestampTz created_at = DatumGetTimestampTz(slot_getattr(row, columns->created_at, &isnull));
+	text	   *domain;
+	text	   *routed_to;
+	text	   *status;
+	int64		config_version;
+	double		response_time;
+	TimestampTz minute;
+	RollupGroup *group;
+
+	if (created_at < rollup->settings.oldest)
+		refuse_expired(columns, row, created_at);
+	if (DatumGetInt32(slot_getattr(row, columns->item, &isnull)) != 0)
+		return;
+
+	domain = DatumGetTextPP(slot_getattr(row, columns->domain, &isnull));
+	routed_to = DatumGetTextPP(slot_getattr(row, columns->routed_to, &isnull));
+	status = DatumGetTextPP(slot_getattr(row, columns->status, &isnull));
+	config_version = DatumGetInt64(slot_getattr(row, columns->config_version, &no_config_version));
+	response_time = DatumGetFloat8(slot_getattr(row, columns->response_time_ms, &no_response_time));
+
+	/* Rounded down also before 2000, where timestamps are negative. */
+	minute = created_at - ((created_at % USECS_PER_MINUTE) + USECS_PER_MINUTE) % USECS_PER_MINUTE;
+	group = group_of(rollup, minute, domain, routed_to, no_config_version ? 0 : config_version,
+					 no_config_version);
+	group->requests++;
+	if (!text_is(status, "success"))
+		group->errors++;
+	if (created_at < group->first_request)
+		group->first_request = created_at;
+	if (created_at > group->last_request)
+		group->last_request = created_at;
+	if (no_response_time)
+	{
+		group->skipped++;
+		return;
+	}
+	sketch_add(&group->latency, response_time);
+	group->above_250_ms += response_time > META_MEDIAN_MS;
+	group->above_1000_ms += response_time > META_SLOW_MS;
+	group->above_warning += response_time > rollup->settings.warning_ms;
+	group->above_critical += response_time > rollup->settings.critical_ms;
+}
+
+/* Statement trigger: after an INSERT into the log. */
+Datum
+webhook_routing_log_count(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = log_trigger(fcinfo, "webhook_routing_log_count",
+									   TRIGGER_EVENT_INSERT | TRIGGER_EVENT_AFTER);
+	TupleDesc	table = RelationGetDescr(trigger->tg_relation);
+	Rollup	   *rollup = palloc0(sizeof(Rollup));
+	TupleTableSlot *row = MakeSingleTupleTableSlot(table, &TTSOpsMinimalTuple);
+
+	rollup->fcinfo = fcinfo;
+	log_settings_read(fcinfo, &rollup->settings);
+	rollup->sketch_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+										  CStringGetDatum("latency_sketch"),
+										  ObjectIdGetDatum(get_func_namespace(fcinfo->flinfo->fn_oid)));
+	rollup->columns = (RollupColumns) {
+		.id = SPI_fnumber(table, "id"),
+		.item = SPI_fnumber(table, "item"),
+		.created_at = SPI_fnumber(table, "created_at"),
+		.domain = SPI_fnumber(table, "domain"),
+		.routed_to = SPI_fnumber(table, "routed_to"),
+		.config_version = SPI_fnumber(table, "config_version"),
+		.status = SPI_fnumber(table, "status"),
+		.response_time_ms = SPI_fnumber(table, "response_time_ms"),
+	};
+
+	tuplestore_rescan(trigger->tg_newtable);
+	while (tuplestore_gettupleslot(trigger->tg_newtable, true, false, row))
+		rollup_add(rollup, row);
+	rollup_write(rollup);
+	ExecDropSingleTupleTableSlot(row);
+	PG_RETURN_POINTER(NULL);
+}
