@@ -152,7 +152,6 @@ closed_port() { free_port 19000; }
     wait_logged 2
     equal "$(attempts | cut -d '|' -f 1,2,4)" $'1|wa-webhook-unified|error\n2|wa-webhook-jobs|error'
     behave 'refuse=0'
-    serves() { post "$FIXTURES/text.json" && [[ $status == 200 ]]; }
     wait_until 10 serves
 }
 
@@ -202,7 +201,6 @@ closed_port() { free_port 19000; }
     health=$(curl -s "$FORWARDER_URL/" | jq -r .status)
     as_cluster_user "$(pg_config --bindir)/pg_ctl" -D "$CLUSTER_HOME/data" -w -t 60 \
         -l "$CLUSTER_HOME/postgresql.log" start >/dev/null 3>&- 4>&-
-    serves() { post "$FIXTURES/text.json" && [[ $status == 200 ]]; }
     wait_until 20 serves
     equal "$hand" 77
     [[ $health != ok && $health != healthy ]]

@@ -11,7 +11,9 @@
 # shellcheck source=scripts/lib/cluster.sh
 . "$REPOSITORY/scripts/lib/cluster.sh"
 
+# shellcheck disable=SC2034  # for the test files
 readonly FIXTURES=$REPOSITORY/test/fixtures/payloads
+# shellcheck disable=SC2034
 readonly LOAD=$REPOSITORY/build/load
 readonly TOKEN='correct horse & battery=staple'
 
@@ -104,6 +106,9 @@ behave() { curl -fs -X POST "$CONTROL_URL/_standin/behave?$1" >/dev/null; }
 
 # seen JQ: a question to what the functions have received
 seen() { curl -fs "$CONTROL_URL/_standin/report?last=4096" | jq -r "$1"; }
+
+# serves: whether a webhook is answered 200
+serves() { post "$FIXTURES/text.json" && [[ $status == 200 ]]; }
 
 # header_seen NAME: of the last request that a function received; one line for each of that name
 header_seen() {

@@ -75,15 +75,15 @@ SQL
 }
 
 @test "the kill switch under load: no decision after the commit goes to unified, nothing fails" {
-    local committed load
+    local committed loading
     routing 100
     "$LOAD" --url "$FORWARDER_URL/" --requests 3000 --concurrency 16 --rate 1000 --domain jobs --first 6000000 \
         >"$BATS_TEST_TMPDIR/load.json" 3>&- &
-    load=$!
+    loading=$!
     sleep 1
     sql "SELECT set_routing_enabled(false, 'something looks wrong')" >/dev/null
     committed=$(sql "SELECT clock_timestamp()")
-    wait "$load"
+    wait "$loading"
     cat "$BATS_TEST_TMPDIR/load.json"
     wait_logged 3000
     equal "$(sql "SELECT count(*) FROM webhook_routing_logs WHERE routed_to = 'unified' AND created_at > '$committed'")" 0
@@ -95,16 +95,16 @@ SQL
 }
 
 @test "SIGTERM under load: what was taken is finished and logged, exit status 0" {
-    local load answered
+    local loading answered
     routing 50
     behave 'delay_ms=50'
     "$LOAD" --url "$FORWARDER_URL/" --requests 2000 --concurrency 32 --rate 500 --first 7000000 \
         --log "$BATS_TEST_TMPDIR/answers" >"$BATS_TEST_TMPDIR/load.json" 3>&- &
-    load=$!
+    loading=$!
     sleep 1.5
     kill -TERM "$(forwarder_pid)"
     wait_until 30 process_ended "$STACK/forwarder.pid"
-    wait "$load" || true
+    wait "$loading" || true
     cat "$BATS_TEST_TMPDIR/load.json"
     tail -n 3 "$STACK/forwarder.log"
     answered=$(awk -F '\t' '$4 == 200' "$BATS_TEST_TMPDIR/answers" | wc -l)
@@ -118,16 +118,16 @@ SQL
 }
 
 @test "Meta's redelivery across a restart: every message arrives, none is lost" {
-    local load
+    local loading
     routing 50
     "$LOAD" --url "$FORWARDER_URL/" --requests 2000 --concurrency 16 --rate 500 --first 8000000 --retry 50 \
         >"$BATS_TEST_TMPDIR/load.json" 3>&- &
-    load=$!
+    loading=$!
     sleep 1
     forwarder_stop
     sleep 0.3
     forwarder_start
-    wait "$load"
+    wait "$loading"
     cat "$BATS_TEST_TMPDIR/load.json"
     equal "$(seen '.distinct_message_ids')" 2000
     equal "$(sql "SELECT count(DISTINCT message_id) FROM webhook_routing_logs WHERE status = 'success'")" 2000
