@@ -21,6 +21,11 @@ void *must(void *pointer)
     return pointer;
 }
 
+char *copy_or_null(const char *string)
+{
+    return string == NULL ? NULL : must(strdup(string));
+}
+
 void text_bytes(struct text *text, const char *bytes, size_t length)
 {
     if (text->length + length + 1 > text->room)
