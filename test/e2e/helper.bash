@@ -75,7 +75,7 @@ forwarder_pid() { cut -d ' ' -f 1 "$STACK/forwarder.pid"; }
 clean_sheet() {
     behave 'refuse=0'
     curl -fs -X POST "$CONTROL_URL/_standin/reset" >/dev/null
-    sql "SELECT set_routing_enabled(true), update_routing_percentage(0)" >/dev/null
+    routing 0
     sql "TRUNCATE webhook_routing_logs"
     # Statistics keep what the log has lost.
     stats_before=$(sql "SELECT coalesce(sum(request_count), 0) FROM webhook_routing_stats")
@@ -99,7 +99,9 @@ sql() {
 }
 
 # routing PERCENT: enabled, at that percentage
-routing() { sql "SELECT set_routing_enabled(true), update_routing_percentage($1)" >/dev/null; }
+routing() {
+    sql "SELECT set_routing_enabled(true)" "SELECT update_routing_percentage($1)" >/dev/null
+}
 
 # behave QUERY: tells the functions how to answer; see standin-functions --help
 behave() { curl -fs -X POST "$CONTROL_URL/_standin/behave?$1" >/dev/null; }
