@@ -32,7 +32,7 @@ CREATE TABLE @extschema@.webhook_routing_logs (
 		CHECK (status IN ('success', 'error')),
 	-- NaN sorts above every number, so that this refuses it too.
 	CONSTRAINT webhook_routing_logs_response_time_ms_check
-		CHECK (response_time_ms BETWEEN 0 AND 1e15),
+		CHECK (response_time_ms BETWEEN 0 AND '1e15'::double precision),
 	CONSTRAINT webhook_routing_logs_created_at_check
 		CHECK (isfinite(created_at)),
 	CONSTRAINT webhook_routing_logs_attempt_check
