@@ -140,3 +140,21 @@ SQL
     post "$(text 'Ndashaka kujya mu mahanga')"
     equal "$(answer_header X-Routed-To)" wa-webhook-jobs
 }
+
+# bats test_tags=long
+@test "twenty restarts under load: every message arrives and is in the log" {
+    local loading i
+    routing 50
+    "$LOAD" --url "$FORWARDER_URL/" --requests 30000 --concurrency 32 --rate 500 --first 9000000 --retry 1000 \
+        >"$BATS_TEST_TMPDIR/load.json" 3>&- 4>&- &
+    loading=$!
+    for i in {1..20}; do
+        sleep 2
+        forwarder_stop
+        forwarder_start
+    done
+    wait "$loading"
+    cat "$BATS_TEST_TMPDIR/load.json"
+    equal "$(seen '.distinct_message_ids')" 30000
+    equal "$(sql "SELECT count(DISTINCT message_id) FROM webhook_routing_logs WHERE status = 'success'")" 30000
+}
