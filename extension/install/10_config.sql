@@ -366,16 +366,17 @@ AS 'MODULE_PATHNAME', 'webhook_routing_invalidate';
 COMMENT ON FUNCTION @extschema@.webhook_routing_invalidate() IS
 	'Internal: make every backend reload its ruleset when this change commits';
 
-CREATE TRIGGER a_new_row BEFORE INSERT ON @extschema@.webhook_routing_config
-	FOR EACH ROW
-	WHEN (NEW.version IS NULL OR NEW.created_at IS NULL
-		  OR pg_catalog.current_setting('search_path') NOT IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_config_before_insert();
+-- They fire in the order of their names; a new row has no version yet when the first looks at it.
 CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_config
 	FOR EACH ROW
 	WHEN (NEW.version IS NOT NULL AND NEW.created_at IS NOT NULL
 		  AND pg_catalog.current_setting('search_path') IN ('', '""'))
 	EXECUTE FUNCTION @extschema@.webhook_routing_config_before_restore();
+CREATE TRIGGER b_new_row BEFORE INSERT ON @extschema@.webhook_routing_config
+	FOR EACH ROW
+	WHEN (NEW.version IS NULL OR NEW.created_at IS NULL
+		  OR pg_catalog.current_setting('search_path') NOT IN ('', '""'))
+	EXECUTE FUNCTION @extschema@.webhook_routing_config_before_insert();
 CREATE TRIGGER append_only
 	BEFORE UPDATE OR DELETE OR TRUNCATE ON @extschema@.webhook_routing_config
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_config_refuse();
@@ -416,16 +417,15 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_append(jsonb, text, text) IS
 	'Internal: append the row in force with some columns replaced';
 
--- The state that every NOTICE ends with.
-CREATE FUNCTION @extschema@.webhook_routing_state(config @extschema@.webhook_routing_config)
-RETURNS text LANGUAGE sql IMMUTABLE
+-- The state that NOTICEs end with.
+CREATE FUNCTION @extschema@.webhook_routing_state(enabled boolean, domains text[]) RETURNS text
+LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
-	SELECT format('%s, domains %s', CASE WHEN (config).enabled THEN 'enabled' ELSE 'disabled' END,
-				  (config).domains)
+	SELECT format('%s, domains %s', CASE WHEN enabled THEN 'enabled' ELSE 'disabled' END, domains)
 $function$;
-COMMENT ON FUNCTION @extschema@.webhook_routing_state(@extschema@.webhook_routing_config) IS
-	'Internal: the words that end each NOTICE';
+COMMENT ON FUNCTION @extschema@.webhook_routing_state(boolean, text[]) IS
+	'Internal: the words that NOTICEs end with';
 
 CREATE FUNCTION @extschema@.get_current_routing_config()
 RETURNS @extschema@.webhook_routing_config
@@ -448,6 +448,9 @@ $function$;
 COMMENT ON FUNCTION @extschema@.routing_config_as_of(timestamptz) IS
 	'The configuration that was in force at a moment; NULL before the first';
 
+-- The verbs. Their variables are plain records: the row type would have them wait for a lock on the
+-- table before they come to limit that wait.
+
 CREATE FUNCTION @extschema@.update_routing_percentage(
 	new_percentage numeric, update_notes text DEFAULT NULL)
 RETURNS @extschema@.webhook_routing_config
@@ -455,8 +458,8 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	former @extschema@.webhook_routing_config;
-	result @extschema@.webhook_routing_config;
+	former record;
+	result record;
 BEGIN
 	PERFORM @extschema@.webhook_routing_check_percentage(new_percentage);
 	PERFORM @extschema@.webhook_routing_lock();
@@ -465,7 +468,7 @@ BEGIN
 		jsonb_build_object('percentage', new_percentage), update_notes);
 	IF result.version > former.version THEN
 		RAISE NOTICE 'Routing percentage updated to % (was %), %', result.percentage,
-			former.percentage, @extschema@.webhook_routing_state(result);
+			former.percentage, @extschema@.webhook_routing_state(result.enabled, result.domains);
 	END IF;
 	RETURN result;
 END
@@ -479,8 +482,8 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	former  @extschema@.webhook_routing_config;
-	result  @extschema@.webhook_routing_config;
+	former  record;
+	result  record;
 	retired text;
 BEGIN
 	IF is_enabled IS NULL THEN
@@ -524,8 +527,8 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	former @extschema@.webhook_routing_config;
-	result @extschema@.webhook_routing_config;
+	former record;
+	result record;
 BEGIN
 	IF new_domains IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
@@ -557,8 +560,8 @@ DECLARE
 	settings CONSTANT text[] := '{automatic_rollback,critical_error_rate_pct,critical_p95_ms,
 		default_webhook,hash_salt,hash_senders,log_retention,min_requests,unified_webhook,
 		warning_error_rate_pct,warning_p95_ms}';
-	former   @extschema@.webhook_routing_config;
-	result   @extschema@.webhook_routing_config;
+	former   record;
+	result   record;
 	offender text;
 	problem  text;
 BEGIN
@@ -596,7 +599,7 @@ BEGIN
 	END;
 	IF result.version > former.version THEN
 		RAISE NOTICE 'Routing settings updated (%), percentage %, %', result.change,
-			result.percentage, @extschema@.webhook_routing_state(result);
+			result.percentage, @extschema@.webhook_routing_state(result.enabled, result.domains);
 	END IF;
 	IF former.hash_salt <> result.hash_salt THEN
 		RAISE WARNING 'another hash_salt gives every sender another bucket: many change sides';

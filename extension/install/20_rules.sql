@@ -394,6 +394,24 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_refuse_delete(text, text) IS
 	'Internal: refuse to delete a seed';
 
+-- The CHECK constraints say the same; this says it to people. "fine" is NULL for a NULL value, which
+-- is the NOT NULL constraints' affair.
+CREATE FUNCTION @extschema@.webhook_routing_check_value(
+	fine boolean, what text, value text, allowed text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF NOT fine THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('%s %L is refused', what, value),
+			HINT = format('Allowed: %s.', allowed);
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_check_value(boolean, text, text, text) IS
+	'Internal: raise unless a value is fine, saying what is allowed';
+
 CREATE FUNCTION @extschema@.webhook_routing_target_edited() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -428,6 +446,14 @@ BEGIN
 		NEW.installed := false;
 	END IF;
 
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$', 'target name', NEW.name,
+		'up to 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit');
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.timeout_ms BETWEEN 50 AND 60000, 'timeout_ms', NEW.timeout_ms::text, '50 to 60000');
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.fallback_policy IN ('connect', 'error', 'any'), 'fallback_policy', NEW.fallback_policy,
+		'connect, error, any');
 	PERFORM @extschema@.webhook_routing_check_url(NEW.name, NEW.url);
 	IF NEW.retired AND (TG_OP = 'INSERT' OR NOT OLD.retired) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -485,6 +511,9 @@ BEGIN
 		NEW.installed := false;
 	END IF;
 
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.domain ~ '^[a-z0-9][a-z0-9_-]{0,62}$' AND NEW.domain <> 'unknown', 'domain name', NEW.domain,
+		'up to 63 small letters, digits, dashes and underscores, but not "unknown"');
 	IF NEW.percentage IS NOT NULL THEN
 		PERFORM @extschema@.webhook_routing_check_percentage(NEW.percentage);
 	END IF;
@@ -544,6 +573,16 @@ BEGIN
 	IF NEW.kind = 'button' AND NEW.match = 'word' THEN
 		NEW.match := 'exact';
 	END IF;
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.kind IN ('keyword', 'button'), 'kind', NEW.kind, 'keyword, button');
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.match IN ('word', 'prefix', 'exact'), 'match', NEW.match, 'word, prefix, exact');
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.language ~ '^[a-z]{2,3}$', 'language', NEW.language, 'a code such as en, fr, rw, sw, or NULL');
+	PERFORM @extschema@.webhook_routing_check_value(
+		octet_length(NEW.pattern) <= 128 AND NEW.pattern !~ '[[:cntrl:]]'
+		AND NEW.pattern ~ '[^[:space:][:punct:]]', 'pattern', NEW.pattern,
+		'up to 128 bytes on one line, with at least one letter or digit');
 	NEW.is_seed := false;
 	NEW.config_version := @extschema@.webhook_routing_rule_stamp();
 	RETURN NEW;
@@ -606,7 +645,7 @@ BEGIN
 	result := @extschema@.webhook_routing_append('{}', NULL, edit);
 	RAISE NOTICE 'Routing rules updated (%), percentage %, %',
 		CASE WHEN length(edit) > 200 THEN left(edit, 200) || '...' ELSE edit END,
-		result.percentage, @extschema@.webhook_routing_state(result);
+		result.percentage, @extschema@.webhook_routing_state(result.enabled, result.domains);
 	RETURN NULL;
 END
 $function$;
@@ -649,14 +688,14 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_rule_restored() IS
 CREATE TRIGGER a_lock BEFORE INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_targets
 	FOR EACH STATEMENT WHEN (pg_catalog.current_setting('search_path') NOT IN ('', '""'))
 	EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_targets
+	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
+					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
+	EXECUTE FUNCTION @extschema@.webhook_routing_rule_restored();
 CREATE TRIGGER b_new_row BEFORE INSERT ON @extschema@.webhook_routing_targets
 	FOR EACH ROW WHEN (NEW.config_version IS NULL
 					   OR pg_catalog.current_setting('search_path') NOT IN ('', '""'))
 	EXECUTE FUNCTION @extschema@.webhook_routing_target_edited();
-CREATE TRIGGER b_restored_row BEFORE INSERT ON @extschema@.webhook_routing_targets
-	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
-					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_rule_restored();
 -- The only UPDATE that brings its own config_version is the one of webhook_routing_rule_restored().
 CREATE TRIGGER b_edited_row BEFORE UPDATE ON @extschema@.webhook_routing_targets
 	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() = 0
@@ -681,14 +720,14 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_target
 CREATE TRIGGER a_lock BEFORE INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_domains
 	FOR EACH STATEMENT WHEN (pg_catalog.current_setting('search_path') NOT IN ('', '""'))
 	EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_domains
+	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
+					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
+	EXECUTE FUNCTION @extschema@.webhook_routing_rule_restored();
 CREATE TRIGGER b_new_row BEFORE INSERT ON @extschema@.webhook_routing_domains
 	FOR EACH ROW WHEN (NEW.config_version IS NULL
 					   OR pg_catalog.current_setting('search_path') NOT IN ('', '""'))
 	EXECUTE FUNCTION @extschema@.webhook_routing_domain_edited();
-CREATE TRIGGER b_restored_row BEFORE INSERT ON @extschema@.webhook_routing_domains
-	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
-					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_rule_restored();
 -- The only UPDATE that brings its own config_version is the one of webhook_routing_rule_restored().
 CREATE TRIGGER b_edited_row BEFORE UPDATE ON @extschema@.webhook_routing_domains
 	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() = 0
@@ -713,14 +752,14 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_domain
 CREATE TRIGGER a_lock BEFORE INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_keywords
 	FOR EACH STATEMENT WHEN (pg_catalog.current_setting('search_path') NOT IN ('', '""'))
 	EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_keywords
+	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
+					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
+	EXECUTE FUNCTION @extschema@.webhook_routing_rule_restored();
 CREATE TRIGGER b_new_row BEFORE INSERT ON @extschema@.webhook_routing_keywords
 	FOR EACH ROW WHEN (NEW.config_version IS NULL
 					   OR pg_catalog.current_setting('search_path') NOT IN ('', '""'))
 	EXECUTE FUNCTION @extschema@.webhook_routing_keyword_edited();
-CREATE TRIGGER b_restored_row BEFORE INSERT ON @extschema@.webhook_routing_keywords
-	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
-					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_rule_restored();
 -- The only UPDATE that brings its own config_version is the one of webhook_routing_rule_restored().
 CREATE TRIGGER b_edited_row BEFORE UPDATE ON @extschema@.webhook_routing_keywords
 	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() = 0
