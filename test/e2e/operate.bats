@@ -148,7 +148,7 @@ SQL
     "$LOAD" --url "$FORWARDER_URL/" --requests 30000 --concurrency 32 --rate 500 --first 9000000 --retry 1000 \
         >"$BATS_TEST_TMPDIR/load.json" 3>&- 4>&- &
     loading=$!
-    for i in {1..20}; do
+    for ((i = 0; i < 20; i++)); do
         sleep 2
         forwarder_stop
         forwarder_start
