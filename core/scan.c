@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * scan.c: bytes -> validated JSON.
+ *
+ * One pass, no recursion, no allocation. A container that is open costs two bytes of stack, so the
+ * depth of the input cannot exhaust it. The input has no terminator: every read is bounded, and a
+ * vector of 16 bytes is loaded only where 16 bytes are left. The grammar is RFC 8259; UTF-8 is
+ * checked by RFC 3629, section 4.
+ */
+#include "scan.h"
+#include "text.h"
+
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+
+/* ---------------------------------------------------------------------------------------------
+ * Validation. Each scan_ function takes the place where its construct begins and returns the place
+ * behind it, or NULL when the input breaks the grammar there.
+ * ------------------------------------------------------------------------------------------ */
+
+static inline const uint8_t *skip_space(const uint8_t *p, const uint8_t *end)
+{
+    while (p < end && *p <= ' ' && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r'))
+        p++;
+    return p;
+}
+
+static inline bool is_digit(uint8_t byte)
+{
+    return (uint8_t) (byte - '0') < 10;
+}
+
+static inline bool is_hex_digit(uint8_t byte)
+{
+    return is_digit(byte) || (uint8_t) ((byte | 0x20) - 'a') < 6;
+}
+
+static inline bool is_continuation(uint8_t byte)
+{
+    return (byte & 0xc0) == 0x80;
+}
+
+/* One character beyond ASCII: UTF8-2, UTF8-3 and UTF8-4 of RFC 3629, section 4. */
+static const uint8_t *scan_character(const uint8_t *p, const uint8_t *end)
+{
+    uint8_t lead = p[0];
+    size_t left = (size_t) (end - p);
+
+    if (lead < 0xe0)
+        return lead >= 0xc2 && left >= 2 && is_continuation(p[1]) ? p + 2 : NULL;
+    if (lead < 0xf0)
+    {
+        if (left < 3 || !is_continuation(p[1]) || !is_continuation(p[2]))
+            return NULL;
+        if ((lead == 0xe0 && p[1] < 0xa0) || (lead == 0xed && p[1] > 0x9f))
+            return NULL; /* too long a form; a surrogate */
+        return p + 3;
+    }
+    if (lead > 0xf4 || left < 4 || !is_continuation(p[1]) || !is_continuation(p[2]) ||
+        !is_continuation(p[3]))
+        return NULL;
+    if ((lead == 0xf0 && p[1] < 0x90) || (lead == 0xf4 && p[1] > 0x8f))
+        return NULL; /* too long a form; beyond U+10FFFF */
+    return p + 4;
+}
+
+/* From the backslash on. Which \u make pairs is no matter of the grammar (RFC 8259, section 8.2).
+ */
+static const uint8_t *scan_escape(const uint8_t *p, const uint8_t *end)
+{
+    if (end - p < 2)
+        return NULL;
+    switch (p[1])
+    {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+        return p + 2;
+    case 'u':
+        if (end - p < 6 || !is_hex_digit(p[2]) || !is_hex_digit(p[3]) || !is_hex_digit(p[4]) ||
+            !is_hex_digit(p[5]))
+            return NULL;
+        return p + 6;
+    default:
+        return NULL;
+    }
+}
+
+/* The first byte of a string's rest that is not a plain ASCII character, or end. */
+static inline const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end)
+{
+#if defined(__SSE2__)
+    const __m128i quote = _mm_set1_epi8('"');
+    const __m128i backslash = _mm_set1_epi8('\\');
+    const __m128i last_control = _mm_set1_epi8(0x1f);
+
+    while (end - p >= 16)
+    {
+        __m128i bytes = _mm_loadu_si128((const __m128i *) p);
+        __m128i special = _mm_or_si128(
+            _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)),
+            _mm_cmpeq_epi8(_mm_min_epu8(bytes, last_control), bytes));
+        /* A byte beyond ASCII brings its own top bit. */
+        unsigned int mask = (unsigned int) _mm_movemask_epi8(_mm_or_si128(special, bytes));
+
+        if (mask != 0)
+            return p + __builtin_ctz(mask);
+        p += 16;
+    }
+#endif
+    while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\')
+        p++;
+    return p;
+}
+
+/* From behind the opening quote. */
+static inline const uint8_t *scan_string(const uint8_t *p, const uint8_t *end)
+{
+    for (;;)
+    {
+        p = skip_plain(p, end);
+        if (p == end)
+            return NULL;
+        if (LIKELY(*p == '"'))
+            return p + 1;
+        if (*p == '\\')
+            p = scan_escape(p, end);
+        else if (*p >= 0x80)
+            p = scan_character(p, end);
+        else
+            return NULL; /* a control character */
+        if (p == NULL)
+            return NULL;
+    }
+}
+
+/* At least one digit. */
+static const uint8_t *scan_digits(const uint8_t *p, const uint8_t *end)
+{
+    if (p == end || !is_digit(*p))
+        return NULL;
+    while (p < end && is_digit(*p))
+        p++;
+    return p;
+}
+
+static const uint8_t *scan_number(const uint8_t *p, const uint8_t *end)
+{
+    if (*p == '-')
+        p++;
+    if (p < end && *p == '0')
+        p++; /* nothing but a fraction may follow a leading zero */
+    else if ((p = scan_digits(p, end)) == NULL)
+        return NULL;
+    if (p < end && *p == '.' && (p = scan_digits(p + 1, end)) == NULL)
+        return NULL;
+    if (p < end && (*p | 0x20) == 'e')
+    {
+        p++;
+        if (p < end && (*p == '+' || *p == '-'))
+            p++;
+        p = scan_digits(p, end);
+    }
+    return p;
+}
+
+static const uint8_t *scan_literal(const uint8_t *p, const uint8_t *end, const char *literal,
+                                   size_t length)
+{
+    return (size_t) (end - p) >= length && memcmp(p, literal, length) == 0 ? p + length : NULL;
+}
+
+/* A value that is no container. */
+static inline const uint8_t *scan_scalar(const uint8_t *p, const uint8_t *end)
+{
+    switch (*p)
+    {
+    case '"':
+        return scan_string(p + 1, end);
+    case 't':
+        return scan_literal(p, end, "true", 4);
+    case 'f':
+        return scan_literal(p, end, "false", 5);
+    case 'n':
+        return scan_literal(p, end, "null", 4);
+    default:
+        return scan_number(p, end);
+    }
+}
+
+/* From where a key must begin to behind its colon. */
+static inline const uint8_t *scan_key(const uint8_t *p, const uint8_t *end)
+{
+    p = skip_space(p, end);
+    if (p == end || *p != '"' || (p = scan_string(p + 1, end)) == NULL)
+        return NULL;
+    p = skip_space(p, end);
+    return p < end && *p == ':' ? p + 1 : NULL;
+}
+
+/* What is open: the number of the container's landmark, doubled, plus one for an object. */
+typedef uint16_t open_container;
+
+bool route_scan(route_document *document, const void *bytes, size_t length)
+{
+    const uint8_t *p = bytes;
+    const uint8_t *end;
+    uint32_t containers = 0; /* that have a landmark */
+    uint32_t depth = 0;
+    open_container open[ROUTE_MAX_DEPTH];
+    bool in_object;
+
+    if (length == 0 || length > ROUTE_MAX_PAYLOAD)
+        return false;
+    end = p + length;
+    document->text = p;
+    document->end = end;
+    p = skip_space(p, end);
+    document->root = (uint32_t) (p - document->text);
+
+value:
+    p = skip_space(p, end);
+    if (UNLIKELY(p == end))
+        return false;
+    if (*p == '{' || *p == '[')
+    {
+        if (depth == ROUTE_MAX_DEPTH)
+            return false;
+        in_object = *p == '{';
+        open[depth++] = (open_container) (containers * 2 + in_object);
+        if (containers < ROUTE_LANDMARKS)
+            containers++;
+        p = skip_space(p + 1, end);
+        if (p < end && *p == (in_object ? '}' : ']'))
+            goto close;
+        if (!in_object)
+            goto value;
+        goto key;
+    }
+    if ((p = scan_scalar(p, end)) == NULL)
+        return false;
+
+behind_value:
+    if (depth == 0)
+    {
+        document->landmark_count = containers;
+        return skip_space(p, end) == end;
+    }
+    in_object = open[depth - 1] & 1;
+    p = skip_space(p, end);
+    if (UNLIKELY(p == end))
+        return false;
+    if (*p == ',')
+    {
+        p++;
+        if (!in_object)
+            goto value;
+        goto key;
+    }
+    if (*p != (in_object ? '}' : ']'))
+        return false;
+
+close:
+    p++;
+    depth--;
+    if (open[depth] / 2 < ROUTE_LANDMARKS)
+        document->landmarks[open[depth] / 2] =
+            (route_landmark){(uint32_t) (p - document->text), containers};
+    goto behind_value;
+
+key:
+    if ((p = scan_key(p, end)) == NULL)
+        return false;
+    goto value;
+}
+
+bool route_is_json(const void *bytes, size_t length)
+{
+    route_document document;
+
+    return route_scan(&document, bytes, length);
+}
+
+bool route_is_utf8(const void *bytes, size_t length)
+{
+    const uint8_t *p = bytes;
+    const uint8_t *end = p + length;
+
+    while (p != NULL && p < end)
+        p = *p < 0x80 ? p + 1 : scan_character(p, end);
+    return p != NULL;
+}
+
+/* ---------------------------------------------------------------------------------------------
+ * The way through. The text is valid: every string and container closes before the end, and outside
+ * strings a byte up to the blank is white space. Only vectors need the end of the text.
+ * ------------------------------------------------------------------------------------------ */
+
+static inline const uint8_t *pass_space(const uint8_t *p)
+{
+    while (*p <= ' ')
+        p++;
+    return p;
+}
+
+/* From behind the opening quote to the closing one; *escaped becomes true at a backslash. */
+static inline const uint8_t *closing_quote(const uint8_t *p, const uint8_t *end, bool *escaped)
+{
+    for (;;)
+    {
+#if defined(__SSE2__)
+        const __m128i quote = _mm_set1_epi8('"');
+        const __m128i backslash = _mm_set1_epi8('\\');
+
+        while (end - p >= 16)
+        {
+            __m128i bytes = _mm_loadu_si128((const __m128i *) p);
+            unsigned int mask = (unsigned int) _mm_movemask_epi8(
+                _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)));
+
+            if (mask != 0)
+            {
+                p += __builtin_ctz(mask);
+                break;
+            }
+            p += 16;
+        }
+#else
+        (void) end;
+#endif
+        while (*p != '"' && *p != '\\')
+            p++;
+        if (*p == '"')
+            return p;
+        *escaped = true;
+        p += 2;
+    }
+}
+
+/* Over a container without a landmark. */
+static const uint8_t *pass_container(const uint8_t *p, const uint8_t *end)
+{
+    size_t depth = 0;
+    bool escaped;
+
+    for (;; p++)
+        switch (*p)
+        {
+        case '"':
+            p = closing_quote(p + 1, end, &escaped);
+            break;
+        case '[':
+        case '{':
+            depth++;
+            break;
+        case ']':
+        case '}':
+            if (--depth == 0)
+                return p + 1;
+            break;
+        default:
+            break;
+        }
+}
+
+/* Over a number or literal, which may be the whole document. */
+static const uint8_t *pass_word(const uint8_t *p, const uint8_t *end)
+{
+    while (p<end && * p> ' ' && *p != ',' && *p != ']' && *p != '}')
+        p++;
+    return p;
+}
+
+static route_value read_container(const route_document *document, route_cursor *cursor)
+{
+    route_value value = {.start = (uint32_t) (cursor->at - document->text)};
+
+    value.landmark = cursor->landmark;
+    if (cursor->landmark < document->landmark_count)
+    {
+        const route_landmark *landmark = &document->landmarks[cursor->landmark];
+
+        value.end = landmark->end;
+        cursor->at = document->text + landmark->end;
+        cursor->landmark = landmark->next;
+    }
+    else
+    {
+        cursor->at = pass_container(cursor->at, document->end);
+        value.end = (uint32_t) (cursor->at - document->text);
+    }
+    return value;
+}
+
+route_value route_read_string(const route_document *document, route_cursor *cursor)
+{
+    route_value value = {.start = (uint32_t) (cursor->at - document->text),
+                         .landmark = ROUTE_LANDMARKS};
+
+    cursor->at = closing_quote(cursor->at + 1, document->end, &value.escaped) + 1;
+    value.end = (uint32_t) (cursor->at - document->text);
+    return value;
+}
+
+route_value route_read_value(const route_document *document, route_cursor *cursor)
+{
+    route_value value;
+
+    if (*cursor->at == '"')
+        return route_read_string(document, cursor);
+    if (*cursor->at == '{' || *cursor->at == '[')
+        return read_container(document, cursor);
+    value = (route_value){.start = (uint32_t) (cursor->at - document->text),
+                          .landmark = ROUTE_LANDMARKS};
+    cursor->at = pass_word(cursor->at, document->end);
+    value.end = (uint32_t) (cursor->at - document->text);
+    return value;
+}
+
+route_value route_root(const route_document *document)
+{
+    route_cursor cursor = {document->text + document->root, 0};
+
+    return route_read_value(document, &cursor);
+}
+
+route_cursor route_enter(const route_document *document, route_value container)
+{
+    route_cursor cursor = {NULL, container.landmark};
+
+    if (!route_is_object(document, container) && !route_is_array(document, container))
+        return cursor;
+    if (cursor.landmark < ROUTE_LANDMARKS)
+        cursor.landmark++;
+    cursor.at = pass_space(document->text + container.start + 1);
+    if (*cursor.at == ']' || *cursor.at == '}')
+        cursor.at = NULL;
+    return cursor;
+}
+
+void route_pass_colon(route_cursor *cursor)
+{
+    cursor->at = pass_space(pass_space(cursor->at) + 1);
+}
+
+void route_advance(route_cursor *cursor)
+{
+    cursor->at = pass_space(cursor->at);
+    cursor->at = *cursor->at == ',' ? pass_space(cursor->at + 1) : NULL;
+}
