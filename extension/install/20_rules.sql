@@ -5,7 +5,8 @@
 -- A dump carries what its owner changed and leaves out untouched seeds (is_seed). A restored row
 -- brings its config_version, which nobody gives by hand, and comes while the search_path is empty,
 -- as pg_dump sets it; it takes the place of the fresh seed and appends nothing, since its config
--- row is in the dump as well.
+-- row is in the dump as well. There are no foreign keys between these tables: a parallel pg_restore
+-- would load them in any order. The triggers check the same of every edit, under the lock.
 
 CREATE TABLE @extschema@.webhook_routing_targets (
 	name            text    PRIMARY KEY,
@@ -44,7 +45,7 @@ COMMENT ON COLUMN @extschema@.webhook_routing_targets.config_version IS
 
 CREATE TABLE @extschema@.webhook_routing_domains (
 	domain         text         PRIMARY KEY,
-	legacy_target  text         NOT NULL REFERENCES @extschema@.webhook_routing_targets,
+	legacy_target  text         NOT NULL,
 	protected      boolean      NOT NULL DEFAULT false,
 	percentage     numeric,
 	priority       integer      NOT NULL DEFAULT 100,
@@ -79,7 +80,7 @@ COMMENT ON COLUMN @extschema@.webhook_routing_domains.config_version IS
 	'Config version that brought this row; written by the system';
 
 CREATE TABLE @extschema@.webhook_routing_keywords (
-	domain         text    NOT NULL REFERENCES @extschema@.webhook_routing_domains,
+	domain         text    NOT NULL,
 	kind           text    NOT NULL DEFAULT 'keyword',
 	pattern        text    NOT NULL,
 	match          text    NOT NULL DEFAULT 'word',
@@ -144,7 +145,7 @@ INSERT INTO @extschema@.webhook_routing_keywords
 SELECT domain, 'keyword', pattern, match, 'en', true, true, 1
   FROM (VALUES
 	('jobs',        'prefix', '{job,hire,apply,career,work}'),
-	('jobs',        'word',   '{hiring,employment,cv,resume,gig,gigs,cover letter}'),
+	('jobs',        'word',   '{hiring,employment,applied,applies,cv,resume,gig,gigs,cover letter}'),
 	('marketplace', 'prefix', '{buy,sell,shop,order,purchase,business,broker}'),
 	('marketplace', 'word',   '{store,stores,product,products,cart,marketplace}'),
 	('property',    'prefix', '{rental,apartment,landlord,tenant}'),
@@ -427,6 +428,12 @@ BEGIN
 			RAISE EXCEPTION USING ERRCODE = 'object_in_use',
 				MESSAGE = format('target "%s" is the unified or default one', OLD.name),
 				HINT = 'First name another: SELECT update_routing_settings(''{"unified_webhook": "..."}'');';
+		ELSIF EXISTS (SELECT FROM @extschema@.webhook_routing_domains d
+					   WHERE d.legacy_target = OLD.name) THEN
+			RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
+				MESSAGE = format('target "%s" is the legacy target of a domain', OLD.name),
+				HINT = format('SELECT domain FROM webhook_routing_domains WHERE legacy_target = %L;',
+							  OLD.name);
 		END IF;
 		PERFORM @extschema@.webhook_routing_rule_stamp();
 		RETURN OLD;
@@ -486,6 +493,12 @@ BEGIN
 				MESSAGE = format('domain "%s" is enrolled', OLD.domain),
 				HINT = format('First: SELECT set_routing_domains(%L, ''why'');',
 							  array_remove(config.domains, OLD.domain));
+		ELSIF EXISTS (SELECT FROM @extschema@.webhook_routing_keywords k
+					   WHERE k.domain = OLD.domain) THEN
+			RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
+				MESSAGE = format('domain "%s" has keywords', OLD.domain),
+				HINT = format('First: DELETE FROM webhook_routing_keywords WHERE domain = %L;',
+							  OLD.domain);
 		END IF;
 		PERFORM @extschema@.webhook_routing_rule_stamp();
 		RETURN OLD;
@@ -514,6 +527,11 @@ BEGIN
 	PERFORM @extschema@.webhook_routing_check_value(
 		NEW.domain ~ '^[a-z0-9][a-z0-9_-]{0,62}$' AND NEW.domain <> 'unknown', 'domain name', NEW.domain,
 		'up to 63 small letters, digits, dashes and underscores, but not "unknown"');
+	IF NOT EXISTS (SELECT FROM @extschema@.webhook_routing_targets t WHERE t.name = NEW.legacy_target) THEN
+		RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
+			MESSAGE = format('there is no target "%s"', NEW.legacy_target),
+			HINT = format('INSERT INTO webhook_routing_targets (name) VALUES (%L);', NEW.legacy_target);
+	END IF;
 	IF NEW.percentage IS NOT NULL THEN
 		PERFORM @extschema@.webhook_routing_check_percentage(NEW.percentage);
 	END IF;
@@ -563,6 +581,12 @@ BEGIN
 		NEW.installed := false;
 	END IF;
 
+	IF NOT EXISTS (SELECT FROM @extschema@.webhook_routing_domains d WHERE d.domain = NEW.domain) THEN
+		RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
+			MESSAGE = format('there is no domain "%s"', NEW.domain),
+			HINT = format('INSERT INTO webhook_routing_domains (domain, legacy_target) VALUES (%L, ''...'');',
+						  NEW.domain);
+	END IF;
 	IF NEW.pattern LIKE '%*%' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('pattern "%s" contains an asterisk, which has no meaning', NEW.pattern),

@@ -10,7 +10,7 @@ SELECT domain, pattern, match, 'fr'
 	('jobs',        'prefix', '{emploi,embauche,recrut,candidature,travaill,salaire}'),
 	('jobs',        'word',   '{travail,boulot,métier,métiers,postuler,"offre d emploi"}'),
 	('marketplace', 'prefix', '{achet,achat,vendre,vendeu,boutique,magasin,commerc,produit,commande}'),
-	('marketplace', 'word',   '{vends,vente,ventes,panier,courtier}'),
+	('marketplace', 'word',   '{vend,vends,vendez,vendons,vente,ventes,panier,courtier}'),
 	('property',    'prefix', '{maison,appartement,immobilier,logement,loyer,locataire,propriétaire}'),
 	('property',    'word',   '{louer,loue,"à louer",chambre,terrain,parcelle}'),
 	('mobility',    'prefix', '{chauffeur,livraison,réservation,conducteur}'),

@@ -8,10 +8,10 @@ INSERT INTO webhook_routing_keywords (domain, pattern, match, language)
 SELECT domain, pattern, match, 'rw'
   FROM (VALUES
 	('jobs',        'word',   '{akazi,umurimo,imirimo,umukozi,abakozi,umushahara,imishahara,"gusaba akazi"}'),
-	('marketplace', 'prefix', '{kugura,kugurisha,ndagura,ndagurisha,gucuruz}'),
+	('marketplace', 'prefix', '{kugura,kugurisha,ndagura,ndagurisha,muragurisha,mugurisha,gucuruz}'),
 	('marketplace', 'word',   '{igicuruzwa,ibicuruzwa,iduka,amaduka,isoko,amasoko,ubucuruzi,umucuruzi,abacuruzi}'),
-	('property',    'prefix', '{gukodesh,ndakodesh,kodesh}'),
-	('property',    'word',   '{inzu,amazu,ubukode,icyumba,ibyumba,ikibanza,ibibanza,nyirinzu,umupangayi}'),
+	('property',    'prefix', '{gukodesh,ndakodesh,murakodesh,ikodesh,kodesh}'),
+	('property',    'word',   '{inzu,nzu,amazu,ubukode,icyumba,ibyumba,ikibanza,ibibanza,nyirinzu,umupangayi}'),
 	('mobility',    'word',   '{urugendo,ingendo,umushoferi,abashoferi,tagisi,imodoka,gutwara}'),
 	('profile',     'prefix', '{kwishyur,ubwishyu,kubitsa,kubikuza}'),
 	('profile',     'word',   '{amafaranga,konti,ikofi,igihembo,ibihembo,umwirondoro}'),

@@ -9,7 +9,7 @@ SELECT domain, pattern, match, 'sw'
 	('jobs',        'prefix', '{ajira,kuajiri,mshahara}'),
 	('jobs',        'word',   '{kazi,mfanyakazi,wafanyakazi,"nafasi za kazi"}'),
 	('marketplace', 'prefix', '{kununua,nunua,ninunu,kuuza,biashara,bidhaa}'),
-	('marketplace', 'word',   '{nauza,ninauza,duka,maduka,soko,masoko,oda,agiza,kuagiza,dalali,madalali}'),
+	('marketplace', 'word',   '{nauza,ninauza,mnauza,duka,maduka,soko,masoko,oda,agiza,kuagiza,dalali,madalali}'),
 	('property',    'prefix', '{nyumba,kukodi,mpangaji}'),
 	('property',    'word',   '{kodi,pango,chumba,vyumba,kiwanja,viwanja,wapangaji,"mwenye nyumba"}'),
 	('mobility',    'prefix', '{safari,usafiri,usafirishaji}'),
