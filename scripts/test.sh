@@ -82,6 +82,7 @@ if ! mkdir -p "$WORK" 2>/dev/null || [[ ! -w $WORK ]]; then
     WORK=$(mktemp -d /tmp/webhook_routing_test.XXXXXX)
 fi
 readonly WORK LONG
+export LONG
 source_tree "$WORK"
 if [[ -n ${WEBHOOK_ROUTING_PAYLOADS:-} ]]; then
     WEBHOOK_ROUTING_PAYLOADS=$(cd "$WEBHOOK_ROUTING_PAYLOADS" && pwd -P)
