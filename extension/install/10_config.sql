@@ -2,6 +2,17 @@
 -- history. Whoever adds a row, by a verb below, by an edit of a rule, or by hand, passes the same
 -- trigger, and the trigger takes the one lock that serialises changes.
 
+DO $$
+BEGIN
+	IF pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) 'UTF8' THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+			MESSAGE = pg_catalog.format('webhook_routing needs a database in UTF8, not in %s',
+										pg_catalog.getdatabaseencoding()),
+			HINT = 'CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0;';
+	END IF;
+END
+$$;
+
 CREATE TABLE @extschema@.webhook_routing_config (
 	id                      uuid         PRIMARY KEY DEFAULT gen_random_uuid(),
 	percentage              numeric(5,2) NOT NULL,

@@ -418,8 +418,10 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	config @extschema@.webhook_routing_config := @extschema@.get_current_routing_config();
+	config @extschema@.webhook_routing_config;
 BEGIN
+	PERFORM @extschema@.webhook_routing_lock();
+	config := @extschema@.get_current_routing_config();
 	IF TG_OP = 'DELETE' THEN
 		IF OLD.installed THEN
 			PERFORM @extschema@.webhook_routing_refuse_delete(format('target "%s"', OLD.name),
@@ -481,8 +483,10 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	config @extschema@.webhook_routing_config := @extschema@.get_current_routing_config();
+	config @extschema@.webhook_routing_config;
 BEGIN
+	PERFORM @extschema@.webhook_routing_lock();
+	config := @extschema@.get_current_routing_config();
 	IF TG_OP = 'DELETE' THEN
 		IF OLD.installed THEN
 			PERFORM @extschema@.webhook_routing_refuse_delete(format('domain "%s"', OLD.domain),
@@ -554,6 +558,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
+	PERFORM @extschema@.webhook_routing_lock();
 	IF TG_OP = 'DELETE' THEN
 		IF OLD.installed THEN
 			PERFORM @extschema@.webhook_routing_refuse_delete(

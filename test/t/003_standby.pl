@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: PostgreSQL
+#
+# Deciding on a hot standby: nothing there can be written, and changes arrive by replay.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $primary = PostgreSQL::Test::Cluster->new('primary');
+$primary->init(allows_streaming => 1, extra => [ '--encoding=UTF8', '--locale=C' ]);
+$primary->start;
+$primary->safe_psql('postgres', q{
+	CREATE EXTENSION webhook_routing;
+	SELECT update_routing_percentage(100), set_routing_enabled(true);
+	CREATE ROLE reader LOGIN;
+	GRANT EXECUTE ON FUNCTION route_decide(bytea, text) TO reader});
+$primary->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->start;
+
+my $body = '{"object":"whatsapp_business_account","entry":[{"changes":[{"field":"messages","value":{"messages":'
+  . '[{"from":"250788000001","id":"wamid.1","type":"text","text":{"body":"I am looking for a job"}}]}}]}]}';
+my $decide = "SELECT routed_to, reason, config_version FROM route_decide(convert_to('$body', 'UTF8'))";
+
+is($standby->safe_psql('postgres', 'SELECT pg_is_in_recovery()'), 't', 'the standby is one');
+# One session with the rules compiled, and a role that may read nothing.
+my $session = $standby->background_psql('postgres', extra_params => [ '--username=reader' ]);
+is($session->query_safe($decide), 'unified|in_percentage|3', 'the standby decides');
+my $held = $standby->background_psql('postgres', extra_params => [ '--username=reader' ]);
+$held->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
+is($held->query_safe($decide), 'unified|in_percentage|3', 'in a transaction too');
+
+foreach my $round (1 .. 5)
+{
+	my $version = $primary->safe_psql('postgres', 'SELECT version FROM set_routing_enabled(false)');
+	$primary->wait_for_catchup($standby, 'replay');
+	is($session->query_safe($decide), "legacy|disabled|$version", "round $round: off as soon as it is replayed");
+	is($held->query_safe($decide), "legacy|disabled|$version", "round $round: also with an old snapshot");
+	$version = $primary->safe_psql('postgres', 'SELECT version FROM set_routing_enabled(true)');
+	$primary->wait_for_catchup($standby, 'replay');
+	is($session->query_safe($decide), "unified|in_percentage|$version", "round $round: and on again");
+}
+$held->query_safe('COMMIT');
+
+# The extension dropped and made again: other tables, other functions, the same session.
+$primary->safe_psql('postgres', 'DROP EXTENSION webhook_routing; CREATE EXTENSION webhook_routing');
+$primary->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION route_decide(bytea, text) TO reader');
+$primary->wait_for_catchup($standby, 'replay');
+is($session->query_safe($decide), 'legacy|disabled|1', 'a new extension is found');
+
+my ($status, $out, $err) = $standby->psql('postgres', 'SELECT set_routing_enabled(true)');
+isnt($status, 0, 'the switch cannot be pressed on a standby');
+like($err, qr/recovery|read-only/, 'and PostgreSQL says why');
+is($standby->safe_psql('postgres', 'SELECT config_version FROM routing_ruleset()'), '1', 'the ruleset can be had there');
+
+$standby->stop;
+$primary->stop;
+done_testing();
