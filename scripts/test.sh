@@ -368,6 +368,7 @@ group_tap() {
     database || return 0
     tree=$CLUSTER_HOME/tap
     copy_of_tree "$tree"
+    mkdir -p "$tree/tap"
     own -R "$tree"
     pgxs=$(dirname "$(pg_config --pgxs)")/../..
     cluster_settings | grep -E '^(extension|dynamic)' >"$tree/temp.conf"
@@ -375,7 +376,7 @@ group_tap() {
         tap "$(basename "$test" .pl)" "${UNPRIVILEGED[@]}" env -C "$tree" -u PGHOST -u PGPORT -u PGUSER \
             LC_ALL=C PATH="$(pg_config --bindir):$PATH" PERL5LIB="$pgxs/src/test/perl" \
             TEMP_CONFIG="$tree/temp.conf" PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
-            TESTDIR="$tree/tap" TESTDATADIR="$tree/tap/data" TESTLOGDIR="$tree/tap/log" \
+            TESTDIR="$tree/tap" TESTDATADIR="$tree/tap/tmp_check" TESTLOGDIR="$tree/tap/log" \
             FORWARDER="$CLUSTER_HOME/stage/usr/local/bin/webhook-forwarder" perl -I test/t "$test"
     done
 }
