@@ -45,7 +45,7 @@ readonly KNOWN_SHELL_LINES='
 make && sudo make install
 '
 
-mapfile -t pages < <(git ls-files README.md CONTRIBUTING.md 'docs/*.md')
+mapfile -t pages < <(find README.md CONTRIBUTING.md docs -name "*.md" | sort)
 for page in "${pages[@]}"; do
     database=webhook_routing_docs
     psql -XqAt -d postgres -c "DROP DATABASE IF EXISTS $database" -c "CREATE DATABASE $database" 2>/dev/null
