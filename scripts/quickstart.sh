@@ -117,7 +117,7 @@ build() {
     local began=$SECONDS
     source_tree "$CLUSTER_DIR"
     quietly "$CLUSTER_DIR/build.log" \
-        make -C "$SOURCE_TREE" -j"$(nproc)" all standin build/load ||
+        make -C "$SOURCE_TREE" -s -j"$(nproc)" all standin build/load ||
         die "the build failed: $CLUSTER_DIR/build.log"
     step build "the extension and the forwarder, $((SECONDS - began)) s"
 }

@@ -207,7 +207,7 @@ built=false
 # The extension and all programs, once; a group that needs them fails when they cannot be built.
 built() {
     if ! $built; then
-        quietly "$WORK/make.log" make -j"$(nproc)" all standin build/load || {
+        quietly "$WORK/make.log" make -s -j"$(nproc)" all standin build/load || {
             failed "make"
             return 1
         }

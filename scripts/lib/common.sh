@@ -49,7 +49,7 @@ quietly() {
     "$@" >"$log" 2>&1 </dev/null || status=$?
     if ((status != 0)); then
         printf '%s\n' "${RED}failed:${RESET} $*" >&2
-        tail -n 40 "$log" >&2
+        tail -n 20 "$log" | cut -c 1-300 >&2
         printf '%s\n' "(all of it: $log)" >&2
     fi
     return "$status"

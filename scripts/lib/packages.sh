@@ -60,7 +60,7 @@ readonly POLICY=/usr/sbin/policy-rc.d
 readonly CREATECLUSTER=/etc/postgresql-common/createcluster.conf
 
 # In a subshell, so that its traps end with it: installs with services held back, and puts the
-# machine's own settings back whatever happens.
+# machine's own settings back whatever happens. (`set -e` is off in here: callers test the result.)
 install_quietly() (
     saved=$(mktemp -d)
     made_policy=false
@@ -90,12 +90,12 @@ install_quietly() (
     if [[ " $* " == *" postgresql-"[0-9]* ]]; then
         # A new server package would create and enable a cluster `main`; this is the packages' own
         # switch, and it has to be off before the server is unpacked.
-        "${get[@]}" postgresql-common
+        "${get[@]}" postgresql-common || exit
         cp -p "$CREATECLUSTER" "$saved/createcluster.conf"
         sed -i '/^[[:space:]#]*create_main_cluster/d' "$CREATECLUSTER"
         echo 'create_main_cluster = false' >>"$CREATECLUSTER"
     fi
-    "${get[@]}" "$@"
+    "${get[@]}" "$@" || exit
 
     # What came enabled with these packages would start at the next boot.
     for unit in nginx.service haproxy.service prometheus.service prometheus-node-exporter.service; do
