@@ -203,15 +203,15 @@ there_are() {
 
 # ---- what several groups stand on ----
 
-built=false
+is_built=false
 # The extension and all programs, once; a group that needs them fails when they cannot be built.
 built() {
-    if ! $built; then
+    if ! $is_built; then
         quietly "$WORK/make.log" make -s -j"$(nproc)" all standin build/load || {
             failed "make"
             return 1
         }
-        built=true
+        is_built=true
     fi
 }
 
@@ -228,12 +228,6 @@ database() {
         cluster_start fsync=off full_page_writes=off
         export PGHOST=$CLUSTER_SOCKET PGPORT=$CLUSTER_PORT PGUSER=$CLUSTER_USER
     fi
-}
-
-# fresh_database NAME: with the extension in it
-fresh_database() {
-    cluster_psql postgres -c "DROP DATABASE IF EXISTS $1 WITH (FORCE)" -c "CREATE DATABASE $1" &&
-        cluster_psql "$1" -c 'CREATE EXTENSION webhook_routing'
 }
 
 # copy_of_tree DIR: the sources alone, for builds that must not mix with these objects
