@@ -53,7 +53,9 @@ static uint32_t deep_step(const route_automaton *automaton, uint32_t state, uint
     return automaton->rows[state * automaton->class_count + class];
 }
 
-static void report_hits(const route_automaton *automaton, uint32_t state, route_hits *hits)
+/* Reports what ends in the state; position is that behind it. */
+static __attribute__((noinline)) void report_hits(const route_automaton *automaton, uint32_t state,
+                                                  uint32_t position, route_hits *hits)
 {
     for (state = automaton->hit[state]; state != 0; state = automaton->hit[automaton->fail[state]])
     {
@@ -65,26 +67,37 @@ static void report_hits(const route_automaton *automaton, uint32_t state, route_
         for (; pattern != ROUTE_NO_PATTERN; pattern = automaton->same[pattern])
         {
             hits->seen[pattern / 64] |= UINT64_C(1) << pattern % 64;
-            hits->found(hits->context, pattern, hits->position - automaton->depth[state]);
+            hits->found(hits->context, pattern, position - automaton->depth[state]);
         }
     }
 }
 
-/* Takes the step for one folded byte; returns the reference to the new state. */
-static inline uint32_t step(const route_automaton *automaton, uint32_t ref, uint8_t class,
-                            route_hits *hits)
+/* Where the reading of a text stands. */
+typedef struct reading
 {
-    uint32_t next;
+    uint32_t ref; /* to the state */
+    uint32_t position;
+} reading;
 
-    if (__builtin_expect(ref < automaton->row_entries, 1))
-        next = automaton->rows[ref + class];
+/* Takes the step for one folded byte. */
+static inline reading step(const route_automaton *automaton, reading from, uint8_t class,
+                           route_hits *hits)
+{
+    reading to;
+
+    if (__builtin_expect(from.ref < automaton->row_entries, 1))
+        to.ref = automaton->rows[from.ref + class];
     else
-        next = deep_step(automaton, state_of(automaton, ref), class);
+        to.ref = deep_step(automaton, state_of(automaton, from.ref), class);
+    if (__builtin_expect(to.ref & ROUTE_MATCH_HIT, 0))
+    {
+        to.ref &= ~ROUTE_MATCH_HIT;
+        report_hits(automaton, state_of(automaton, to.ref), from.position + (to.ref != from.ref),
+                    hits);
+    }
     /* A state that stays itself read another blank of a run, or is inside of no pattern. */
-    hits->position += (next & ~ROUTE_MATCH_HIT) != ref;
-    if (__builtin_expect(next & ROUTE_MATCH_HIT, 0))
-        report_hits(automaton, state_of(automaton, next), hits);
-    return next & ~ROUTE_MATCH_HIT;
+    to.position = from.position + (to.ref != from.ref);
+    return to;
 }
 
 void route_hits_clear(route_hits *hits, size_t pattern_count)
@@ -98,11 +111,11 @@ void route_match_string(const route_automaton *automaton, const route_document *
 {
     const uint8_t *p = route_string_begin(document, string);
     const uint8_t *end = route_string_end(document, string);
-    uint32_t ref = automaton->start;
+    /* START and the blank have been read. */
+    reading at = {automaton->start, hits->position + 2};
 
     if (automaton->state_count == 0)
         return;
-    hits->position += 2; /* START and the blank */
     while (p < end)
     {
         uint8_t class = automaton->class_of_raw[*p];
@@ -112,17 +125,18 @@ void route_match_string(const route_automaton *automaton, const route_document *
 
         if (__builtin_expect(class != ROUTE_MATCH_DECODE, 1))
         {
-            ref = step(automaton, ref, class, hits);
+            at = step(automaton, at, class, hits);
             p++;
             continue;
         }
         p = route_json_character(p, end, &character);
         count = route_fold_character(character, folded);
         for (size_t i = 0; i < count; i++)
-            ref = step(automaton, ref, automaton->class_of[folded[i]], hits);
+            at = step(automaton, at, automaton->class_of[folded[i]], hits);
     }
-    ref = step(automaton, ref, BLANK_CLASS, hits);
-    step(automaton, ref, automaton->class_of[ROUTE_FOLD_END], hits);
+    at = step(automaton, at, BLANK_CLASS, hits);
+    at = step(automaton, at, automaton->class_of[ROUTE_FOLD_END], hits);
+    hits->position = at.position;
 }
 
 /* ---------------------------------------------------------------------------------------------

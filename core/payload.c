@@ -78,25 +78,68 @@ static inline route_key key_of(const route_document *document, route_value strin
                         route_copy_string(document, string, decoded, sizeof(decoded) - 1));
 }
 
+/* Reads the object at the cursor and leaves the cursor behind it. */
+static inline void walk_members(const route_document *document, route_cursor *cursor,
+                                route_members *members)
+{
+    uint64_t found = 0;
+
+    if (route_enter(cursor))
+        do
+        {
+            route_key key = key_of(document, route_read_string(document, cursor));
+            route_value value;
+
+            route_pass_colon(cursor);
+            value = route_read_value(document, cursor);
+            members->values[key] = value; /* those of other keys share one place */
+            found |= UINT64_C(1) << key;
+        } while (route_advance(cursor));
+    members->found = found;
+}
+
+/* The members of an object that was passed before; none of what is no object. */
 static void read_members(const route_document *document, route_value object, route_members *members)
 {
-    route_cursor cursor;
+    route_cursor cursor = route_return_to(document, object);
 
-    members->found = 0;
-    if (!route_is_object(document, object))
-        return;
-    for (cursor = route_enter(document, object); cursor.at != NULL; route_advance(&cursor))
+    if (route_is_object(document, object))
+        walk_members(document, &cursor, members);
+    else
+        members->found = 0;
+}
+
+/* Reads the next element of an array, its members too when it is an object, in one walk. */
+static inline bool next_element(const route_document *document, route_cursor *cursor,
+                                route_value *element, route_members *members)
+{
+    if (cursor->at == NULL)
+        return false;
+    if (*cursor->at != '{')
     {
-        route_key key = key_of(document, route_read_string(document, &cursor));
-        route_value value;
-
-        route_pass_colon(&cursor);
-        value = route_read_value(document, &cursor);
-        if (key == ROUTE_KEY_OTHER)
-            continue;
-        members->values[key] = value;
-        members->found |= UINT64_C(1) << key;
+        *element = route_read_value(document, cursor);
+        members->found = 0;
     }
+    else
+    {
+        *element = (route_value){.start = (uint32_t) (cursor->at - document->text),
+                                 .landmark = cursor->landmark};
+        walk_members(document, cursor, members);
+        element->end = (uint32_t) (cursor->at - document->text);
+    }
+    if (!route_advance(cursor))
+        cursor->at = NULL;
+    return true;
+}
+
+/* The cursor at an array's first element. */
+static route_cursor enter_array(const route_document *document, route_value array)
+{
+    route_cursor cursor = route_return_to(document, array);
+
+    if (!route_is_array(document, array) || !route_enter(&cursor))
+        cursor.at = NULL;
+    return cursor;
 }
 
 static inline route_value member(const route_members *members, route_key key)
@@ -113,14 +156,9 @@ static inline route_value string_member(const route_document *document,
     return route_is_filled_string(document, value) ? value : absent;
 }
 
-static inline bool is_absent(route_value value)
-{
-    return value.start == value.end;
-}
-
 static inline route_value first_of(route_value preferred, route_value otherwise)
 {
-    return is_absent(preferred) ? otherwise : preferred;
+    return route_is_absent(preferred) ? otherwise : preferred;
 }
 
 static inline route_range range_of(route_value value)
@@ -132,36 +170,29 @@ static inline route_range range_of(route_value value)
  * People
  * ------------------------------------------------------------------------------------------ */
 
-/* The contact of the change when there is exactly one: with more, nobody knows whose item it is. */
-static route_value single_contact(route_webhook *webhook)
+/* Reads the contact of the change when there is exactly one: with more, nobody knows whose item it
+ * is. */
+static void read_contact(route_webhook *webhook)
 {
-    if (!webhook->contact_known)
-    {
-        route_value contact = absent;
-        route_value another;
-        route_cursor cursor = {NULL, 0};
+    const route_document *document = &webhook->document;
+    route_cursor cursor = enter_array(document, webhook->contacts);
+    route_value contact;
 
-        if (route_is_array(&webhook->document, webhook->contacts))
-            cursor = route_enter(&webhook->document, webhook->contacts);
-        if (route_next_element(&webhook->document, &cursor, &contact) &&
-            route_next_element(&webhook->document, &cursor, &another))
-            contact = absent;
-        webhook->contact = contact;
-        webhook->contact_known = true;
-    }
-    return webhook->contact;
+    webhook->contact_known = true;
+    if (!next_element(document, &cursor, &contact, &webhook->contact) || cursor.at != NULL)
+        webhook->contact.found = 0;
 }
 
 /* Takes the first of the keys that holds a filled string for the sender key. */
 static bool take_sender(const route_document *document, const route_members *members,
                         const route_key *keys, size_t count, route_item *item)
 {
-    for (size_t i = 0; i < count && is_absent(item->sender); i++)
+    for (size_t i = 0; i < count && route_is_absent(item->sender); i++)
     {
         item->sender = string_member(document, members, keys[i]);
         item->sender_source = keys[i];
     }
-    return !is_absent(item->sender);
+    return !route_is_absent(item->sender);
 }
 
 #define TAKE_SENDER(document, members, item, ...)                                                  \
@@ -171,10 +202,9 @@ static bool take_sender(const route_document *document, const route_members *mem
 /* When the item itself names nobody. */
 static void take_sender_from_contact(route_webhook *webhook, route_item *item)
 {
-    route_members contact;
-
-    read_members(&webhook->document, single_contact(webhook), &contact);
-    TAKE_SENDER(&webhook->document, &contact, item, ROUTE_KEY_USER_ID, ROUTE_KEY_WA_ID);
+    if (!webhook->contact_known)
+        read_contact(webhook);
+    TAKE_SENDER(&webhook->document, &webhook->contact, item, ROUTE_KEY_USER_ID, ROUTE_KEY_WA_ID);
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -188,16 +218,15 @@ static void clear_item(route_item *item, route_item_kind kind, route_value whole
     item->range = range_of(whole);
     item->sender_source = ROUTE_KEY_OTHER;
     item->sender = item->from = item->id = item->type = absent;
-    item->message.found = 0;
 }
 
+/* `message` has been read into item->message. */
 static void read_message(route_webhook *webhook, route_value message, route_item *item)
 {
     const route_document *document = &webhook->document;
     const route_members *members = &item->message;
 
     clear_item(item, ROUTE_ITEM_MESSAGE, message);
-    read_members(document, message, &item->message);
     item->id = string_member(document, members, ROUTE_KEY_ID);
     item->type = string_member(document, members, ROUTE_KEY_TYPE);
     if (!TAKE_SENDER(document, members, item, ROUTE_KEY_FROM_USER_ID, ROUTE_KEY_FROM))
@@ -205,39 +234,38 @@ static void read_message(route_webhook *webhook, route_value message, route_item
     item->from = first_of(string_member(document, members, ROUTE_KEY_FROM), item->sender);
 }
 
+/* `status` has been read into item->message. */
 static void read_status(route_webhook *webhook, route_value status, route_item *item)
 {
     const route_document *document = &webhook->document;
-    route_members members;
+    const route_members *members = &item->message;
 
     clear_item(item, ROUTE_ITEM_STATUS, status);
-    read_members(document, status, &members);
-    item->id = string_member(document, &members, ROUTE_KEY_ID);
-    item->type = string_member(document, &members, ROUTE_KEY_STATUS);
-    if (!TAKE_SENDER(document, &members, item, ROUTE_KEY_RECIPIENT_ID))
+    item->id = string_member(document, members, ROUTE_KEY_ID);
+    item->type = string_member(document, members, ROUTE_KEY_STATUS);
+    if (!TAKE_SENDER(document, members, item, ROUTE_KEY_RECIPIENT_ID))
         take_sender_from_contact(webhook, item);
     item->from = item->sender;
 }
 
-/* The first element of calls[], else of statuses[]: who an other change is about. */
-static route_value first_party(const route_document *document, const route_members *value)
+/* Reads who an other change is about: the first element of calls[], else of statuses[]. */
+static void read_party(const route_document *document, const route_members *value,
+                       route_members *party)
 {
     static const route_key lists[] = {ROUTE_KEY_CALLS, ROUTE_KEY_STATUSES};
-    route_value party = absent;
 
-    for (size_t i = 0; i < 2 && is_absent(party); i++)
+    for (size_t i = 0; i < 2; i++)
     {
-        route_value list = member(value, lists[i]);
-        route_cursor cursor;
+        route_cursor cursor = enter_array(document, member(value, lists[i]));
+        route_value first;
 
-        if (!route_is_array(document, list))
-            continue;
-        cursor = route_enter(document, list);
-        route_next_element(document, &cursor, &party);
+        if (next_element(document, &cursor, &first, party))
+            return;
     }
-    return party;
+    party->found = 0;
 }
 
+/* A change without messages and statuses, with the members of its value. */
 static void read_other_field(route_webhook *webhook, route_value change, const route_members *value,
                              route_item *item)
 {
@@ -246,7 +274,7 @@ static void read_other_field(route_webhook *webhook, route_value change, const r
 
     clear_item(item, ROUTE_ITEM_OTHER_FIELD, change);
     item->type = webhook->field;
-    read_members(document, first_party(document, value), &party);
+    read_party(document, value, &party);
     item->id = string_member(document, &party, ROUTE_KEY_ID);
     if (!TAKE_SENDER(document, &party, item, ROUTE_KEY_FROM_USER_ID, ROUTE_KEY_FROM,
                      ROUTE_KEY_RECIPIENT_ID))
@@ -280,13 +308,6 @@ static void read_flat_message(const route_document *document, route_item *item)
 /* ---------------------------------------------------------------------------------------------
  * The walk
  * ------------------------------------------------------------------------------------------ */
-
-static route_cursor enter_array(const route_document *document, route_value value)
-{
-    if (route_is_array(document, value))
-        return route_enter(document, value);
-    return (route_cursor){NULL, ROUTE_LANDMARKS};
-}
 
 /* What the outermost object is, and for an envelope the cursor of its entries. */
 static void read_root(route_webhook *webhook)
@@ -322,35 +343,31 @@ void route_webhook_open(route_webhook *webhook, const void *payload, size_t leng
         read_root(webhook);
 }
 
-/* Next element of any entry's changes[]. */
-static bool next_change(route_webhook *webhook, route_value *change)
+/* Next element of any entry's changes[], with its members. */
+static bool next_change(route_webhook *webhook, route_value *change, route_members *members)
 {
     const route_document *document = &webhook->document;
     route_value entry;
 
-    while (!route_next_element(document, &webhook->changes, change))
+    while (!next_element(document, &webhook->changes, change, members))
     {
-        route_members members;
-
-        if (!route_next_element(document, &webhook->entries, &entry))
+        if (!next_element(document, &webhook->entries, &entry, members))
             return false;
-        read_members(document, entry, &members);
-        webhook->changes = enter_array(document, member(&members, ROUTE_KEY_CHANGES));
+        webhook->changes = enter_array(document, member(members, ROUTE_KEY_CHANGES));
     }
     return true;
 }
 
 /* Opens a change: positions at its messages and statuses, or fills *item when it has neither. */
-static bool open_change(route_webhook *webhook, route_value change, route_item *item)
+static bool open_change(route_webhook *webhook, route_value change, const route_members *outer,
+                        route_item *item)
 {
     const route_document *document = &webhook->document;
+    route_value field = member(outer, ROUTE_KEY_FIELD);
     route_members members;
-    route_value field;
 
-    read_members(document, change, &members);
-    field = member(&members, ROUTE_KEY_FIELD);
     webhook->field = route_is_filled_string(document, field) ? field : absent;
-    read_members(document, member(&members, ROUTE_KEY_VALUE), &members);
+    read_members(document, member(outer, ROUTE_KEY_VALUE), &members);
     webhook->contacts = member(&members, ROUTE_KEY_CONTACTS);
     webhook->contact_known = false;
     webhook->messages.at = NULL;
@@ -392,13 +409,13 @@ static bool step(route_webhook *webhook, route_item *item)
         webhook->position = ROUTE_AT_END;
         return true;
     case ROUTE_AT_ENTRIES:
-        if (next_change(webhook, &value))
-            return open_change(webhook, value, item);
+        if (next_change(webhook, &value, &item->message))
+            return open_change(webhook, value, &item->message, item);
         webhook->position = ROUTE_AT_END;
         clear_item(item, ROUTE_ITEM_OTHER_FIELD, absent);
         return !webhook->any_item; /* an envelope without changes is one item all the same */
     case ROUTE_AT_MESSAGES:
-        if (route_next_element(&webhook->document, &webhook->messages, &value))
+        if (next_element(&webhook->document, &webhook->messages, &value, &item->message))
         {
             read_message(webhook, value, item);
             return true;
@@ -406,7 +423,7 @@ static bool step(route_webhook *webhook, route_item *item)
         webhook->position = ROUTE_AT_STATUSES;
         return false;
     case ROUTE_AT_STATUSES:
-        if (route_next_element(&webhook->document, &webhook->statuses, &value))
+        if (next_element(&webhook->document, &webhook->statuses, &value, &item->message))
         {
             read_status(webhook, value, item);
             return true;
@@ -442,7 +459,7 @@ static void add_text(const route_document *document, const route_members *member
 {
     route_value value = string_member(document, members, key);
 
-    if (!is_absent(value) && text->count < ROUTE_MAX_TEXTS)
+    if (!route_is_absent(value) && text->count < ROUTE_MAX_TEXTS)
         text->texts[text->count++] = value;
 }
 
@@ -513,10 +530,10 @@ static void read_by_type(const route_document *document, const route_members *me
                          route_value type, const typed_reader *readers, size_t count,
                          route_message_text *text)
 {
-    route_key key = is_absent(type) ? ROUTE_KEY_OTHER : key_of(document, type);
+    route_key key = route_is_absent(type) ? ROUTE_KEY_OTHER : key_of(document, type);
 
     for (size_t i = 0; i < count; i++)
-        if (is_absent(type) || readers[i].key == key)
+        if (route_is_absent(type) || readers[i].key == key)
             readers[i].read(document, member(members, readers[i].key), text);
 }
 

@@ -15,13 +15,14 @@
 #ifndef ROUTE_PAYLOAD_H
 #define ROUTE_PAYLOAD_H
 
-#include "scan.h"
+#include "walk.h"
 
 /* Every key that is read anywhere, grouped by length. */
 #define ROUTE_KEYS_2(X) X(ID, "id")
 #define ROUTE_KEYS_4(X)                                                                            \
-    X(FROM, "from") X(TYPE, "type") X(TEXT, "text") X(BODY, "body") X(EDIT, "edit") X(NAME, "nam"  \
-                                                                                            "e")
+    X(FROM, "from")                                                                                \
+    X(TYPE, "type") X(TEXT, "text") X(BODY, "body") X(EDIT, "edit") X(NAME, "nam"                  \
+                                                                            "e")
 #define ROUTE_KEYS_5(X)                                                                            \
     X(ENTRY, "entry")                                                                              \
     X(VALUE, "value")                                                                              \
@@ -51,8 +52,9 @@
 #define ROUTE_KEYS_10(X) X(LIST_REPLY, "list_reply")
 #define ROUTE_KEYS_11(X) X(INTERACTIVE, "interactive") X(DESCRIPTION, "description")
 #define ROUTE_KEYS_12(X)                                                                           \
-    X(FROM_USER_ID, "from_user_id") X(RECIPIENT_ID, "recipient_id") X(BUTTON_REPLY, "button_"      \
-                                                                                    "reply")
+    X(FROM_USER_ID, "from_user_id")                                                                \
+    X(RECIPIENT_ID, "recipient_id") X(BUTTON_REPLY, "button_"                                      \
+                                                    "reply")
 #define ROUTE_KEYS(X)                                                                              \
     ROUTE_KEYS_2(X)                                                                                \
     ROUTE_KEYS_4(X)                                                                                \
@@ -73,8 +75,8 @@ typedef enum route_key
 /* The known members of one object: of a key that comes twice, the last value. */
 typedef struct route_members
 {
-    uint64_t found; /* bit per route_key */
-    route_value values[ROUTE_KEY_COUNT];
+    uint64_t found;                          /* bit per route_key */
+    route_value values[ROUTE_KEY_COUNT + 1]; /* the last place is for all other keys */
 } route_members;
 
 /* Why an item that is unreadable is so, or that it is not. */
@@ -96,7 +98,7 @@ typedef struct route_item
     route_value from;        /* what is shown as the sender's number */
     route_value id;
     route_value type;
-    route_members message; /* of a message: the object that holds its text, button and so on */
+    route_members message; /* of a message: of the object that holds its text, button and so on */
 } route_item;
 
 /* Most texts that one message can have. */
@@ -123,7 +125,7 @@ typedef struct route_webhook
         ROUTE_AT_END,
     } position;
     route_readability readability;
-    route_cursor entries;
+    route_cursor entries; /* of each cursor here, `at` is NULL when there is nothing more */
     route_cursor changes;
     bool any_item;
     /* Of the change that is being read. */
@@ -131,8 +133,8 @@ typedef struct route_webhook
     route_cursor messages;
     route_cursor statuses;
     route_value contacts;
-    route_value contact; /* absent until contact_known, and when there is not exactly one */
     bool contact_known;
+    route_members contact; /* once it is known; empty when there is not exactly one */
 } route_webhook;
 
 void route_webhook_open(route_webhook *webhook, const void *payload, size_t length);

@@ -9,12 +9,9 @@
  */
 #include "scan.h"
 #include "text.h"
+#include "walk.h"
 
 #include <string.h>
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
@@ -302,54 +299,7 @@ bool route_is_utf8(const void *bytes, size_t length)
     return p != NULL;
 }
 
-/* ---------------------------------------------------------------------------------------------
- * The way through. The text is valid: every string and container closes before the end, and outside
- * strings a byte up to the blank is white space. Only vectors need the end of the text.
- * ------------------------------------------------------------------------------------------ */
-
-static inline const uint8_t *pass_space(const uint8_t *p)
-{
-    while (*p <= ' ')
-        p++;
-    return p;
-}
-
-/* From behind the opening quote to the closing one; *escaped becomes true at a backslash. */
-static inline const uint8_t *closing_quote(const uint8_t *p, const uint8_t *end, bool *escaped)
-{
-    for (;;)
-    {
-#if defined(__SSE2__)
-        const __m128i quote = _mm_set1_epi8('"');
-        const __m128i backslash = _mm_set1_epi8('\\');
-
-        while (end - p >= 16)
-        {
-            __m128i bytes = _mm_loadu_si128((const __m128i *) p);
-            unsigned int mask = (unsigned int) _mm_movemask_epi8(
-                _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)));
-
-            if (mask != 0)
-            {
-                p += __builtin_ctz(mask);
-                break;
-            }
-            p += 16;
-        }
-#else
-        (void) end;
-#endif
-        while (*p != '"' && *p != '\\')
-            p++;
-        if (*p == '"')
-            return p;
-        *escaped = true;
-        p += 2;
-    }
-}
-
-/* Over a container without a landmark. */
-static const uint8_t *pass_container(const uint8_t *p, const uint8_t *end)
+const uint8_t *route_pass_container(const uint8_t *p, const uint8_t *end)
 {
     size_t depth = 0;
     bool escaped;
@@ -358,7 +308,7 @@ static const uint8_t *pass_container(const uint8_t *p, const uint8_t *end)
         switch (*p)
         {
         case '"':
-            p = closing_quote(p + 1, end, &escaped);
+            p = route_closing_quote(p + 1, end, &escaped);
             break;
         case '[':
         case '{':
@@ -372,90 +322,4 @@ static const uint8_t *pass_container(const uint8_t *p, const uint8_t *end)
         default:
             break;
         }
-}
-
-/* Over a number or literal, which may be the whole document. */
-static const uint8_t *pass_word(const uint8_t *p, const uint8_t *end)
-{
-    while (p<end && * p> ' ' && *p != ',' && *p != ']' && *p != '}')
-        p++;
-    return p;
-}
-
-static route_value read_container(const route_document *document, route_cursor *cursor)
-{
-    route_value value = {.start = (uint32_t) (cursor->at - document->text)};
-
-    value.landmark = cursor->landmark;
-    if (cursor->landmark < document->landmark_count)
-    {
-        const route_landmark *landmark = &document->landmarks[cursor->landmark];
-
-        value.end = landmark->end;
-        cursor->at = document->text + landmark->end;
-        cursor->landmark = landmark->next;
-    }
-    else
-    {
-        cursor->at = pass_container(cursor->at, document->end);
-        value.end = (uint32_t) (cursor->at - document->text);
-    }
-    return value;
-}
-
-route_value route_read_string(const route_document *document, route_cursor *cursor)
-{
-    route_value value = {.start = (uint32_t) (cursor->at - document->text),
-                         .landmark = ROUTE_LANDMARKS};
-
-    cursor->at = closing_quote(cursor->at + 1, document->end, &value.escaped) + 1;
-    value.end = (uint32_t) (cursor->at - document->text);
-    return value;
-}
-
-route_value route_read_value(const route_document *document, route_cursor *cursor)
-{
-    route_value value;
-
-    if (*cursor->at == '"')
-        return route_read_string(document, cursor);
-    if (*cursor->at == '{' || *cursor->at == '[')
-        return read_container(document, cursor);
-    value = (route_value){.start = (uint32_t) (cursor->at - document->text),
-                          .landmark = ROUTE_LANDMARKS};
-    cursor->at = pass_word(cursor->at, document->end);
-    value.end = (uint32_t) (cursor->at - document->text);
-    return value;
-}
-
-route_value route_root(const route_document *document)
-{
-    route_cursor cursor = {document->text + document->root, 0};
-
-    return route_read_value(document, &cursor);
-}
-
-route_cursor route_enter(const route_document *document, route_value container)
-{
-    route_cursor cursor = {NULL, container.landmark};
-
-    if (!route_is_object(document, container) && !route_is_array(document, container))
-        return cursor;
-    if (cursor.landmark < ROUTE_LANDMARKS)
-        cursor.landmark++;
-    cursor.at = pass_space(document->text + container.start + 1);
-    if (*cursor.at == ']' || *cursor.at == '}')
-        cursor.at = NULL;
-    return cursor;
-}
-
-void route_pass_colon(route_cursor *cursor)
-{
-    cursor->at = pass_space(pass_space(cursor->at) + 1);
-}
-
-void route_advance(route_cursor *cursor)
-{
-    cursor->at = pass_space(cursor->at);
-    cursor->at = *cursor->at == ',' ? pass_space(cursor->at + 1) : NULL;
 }
