@@ -126,11 +126,11 @@ log_settings_read(FunctionCallInfo fcinfo, LogSettings *settings)
 SPIPlanPtr
 log_plan(FunctionCallInfo fcinfo, LogPlan *kept, int nargs, const Oid *types)
 {
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	Oid			log = webhook_routing_relation(fcinfo, "webhook_routing_logs");
 
-	if (kept->plan == NULL || kept->schema != schema)
+	if (kept->plan == NULL || kept->log != log)
 	{
-		const char *name = quote_identifier(get_namespace_name(schema));
+		const char *schema = quote_identifier(get_namespace_name(get_rel_namespace(log)));
 		StringInfoData command;
 		SPIPlanPtr	plan;
 
@@ -139,7 +139,7 @@ log_plan(FunctionCallInfo fcinfo, LogPlan *kept, int nargs, const Oid *types)
 		{
 			if (at[0] == '%' && at[1] == 's')
 			{
-				appendStringInfoString(&command, name);
+				appendStringInfoString(&command, schema);
 				at++;
 			}
 			else
@@ -152,7 +152,7 @@ log_plan(FunctionCallInfo fcinfo, LogPlan *kept, int nargs, const Oid *types)
 		if (kept->plan != NULL)
 			SPI_freeplan(kept->plan);
 		kept->plan = plan;
-		kept->schema = schema;
+		kept->log = log;
 	}
 	return kept->plan;
 }

@@ -34,14 +34,14 @@ typedef struct LogSettings
 extern void log_settings_read(FunctionCallInfo fcinfo, LogSettings *settings);
 
 /*
- * A plan that the backend keeps, prepared anew when the extension has come back in another schema.
- * In the command "%s" stands for the schema; it may occur any number of times.
+ * A plan that the backend keeps, prepared anew when the extension has been dropped and has come back.
+ * In the command "%s" stands for its schema; it may occur any number of times.
  */
 typedef struct LogPlan
 {
 	const char *command;
 	SPIPlanPtr	plan;
-	Oid			schema;
+	Oid			log;			/* the log table that it was prepared for */
 } LogPlan;
 
 /* Caller is connected to SPI. */

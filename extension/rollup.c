@@ -49,7 +49,7 @@ typedef struct RollupGroup
 	int64		skipped;		/* no attempt was made, so there is no latency */
 	int64		above_250_ms;
 	int64		above_1000_ms;
-	int64		above_warning;
+	int64		reached_warning;	/* at or above it, as the warning is defined */
 	int64		above_critical;
 	TimestampTz first_request;
 	TimestampTz last_request;
@@ -114,7 +114,7 @@ static LogPlan find_plan = {
 
 static LogPlan insert_plan = {
 	"INSERT INTO %s.webhook_routing_rollups (minute, domain, routed_to, config_version,"
-	" requests, errors, skipped, above_250_ms, above_1000_ms, above_warning, above_critical,"
+	" requests, errors, skipped, above_250_ms, above_1000_ms, reached_warning, above_critical,"
 	" latency, first_request, last_request)"
 	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 };
@@ -123,7 +123,7 @@ static LogPlan update_plan = {
 	"UPDATE %s.webhook_routing_rollups SET"
 	" requests = requests + $5, errors = errors + $6, skipped = skipped + $7,"
 	" above_250_ms = above_250_ms + $8, above_1000_ms = above_1000_ms + $9,"
-	" above_warning = above_warning + $10, above_critical = above_critical + $11,"
+	" reached_warning = reached_warning + $10, above_critical = above_critical + $11,"
 	" latency = %s.latency_sketch_merge(latency, $12),"
 	" first_request = least(first_request, $13), last_request = greatest(last_request, $14)"
 	" WHERE id = $15"
@@ -160,7 +160,7 @@ group_write(Rollup *rollup, const RollupGroup *group)
 		Int64GetDatum(group->skipped),
 		Int64GetDatum(group->above_250_ms),
 		Int64GetDatum(group->above_1000_ms),
-		Int64GetDatum(group->above_warning),
+		Int64GetDatum(group->reached_warning),
 		Int64GetDatum(group->above_critical),
 		sketch_store(&group->latency),
 		TimestampTzGetDatum(group->first_request),
@@ -302,7 +302,7 @@ rollup_add(Rollup *rollup, TupleTableSlot *row)
 	sketch_add(&group->latency, response_time);
 	group->above_250_ms += response_time > META_MEDIAN_MS;
 	group->above_1000_ms += response_time > META_SLOW_MS;
-	group->above_warning += response_time > rollup->settings.warning_ms;
+	group->reached_warning += response_time >= rollup->settings.warning_ms;
 	group->above_critical += response_time > rollup->settings.critical_ms;
 }
 

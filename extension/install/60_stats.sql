@@ -2,21 +2,21 @@
 -- and read from here alone: their cost does not grow with the log.
 
 CREATE TABLE @extschema@.webhook_routing_rollups (
-	id             uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
-	minute         timestamptz NOT NULL,
-	domain         text        NOT NULL,
-	routed_to      text        NOT NULL,
-	config_version bigint,
-	requests       bigint      NOT NULL,
-	errors         bigint      NOT NULL,
-	skipped        bigint      NOT NULL,
-	above_250_ms   bigint      NOT NULL,
-	above_1000_ms  bigint      NOT NULL,
-	above_warning  bigint      NOT NULL,
-	above_critical bigint      NOT NULL,
-	latency        @extschema@.latency_sketch NOT NULL,
-	first_request  timestamptz NOT NULL,
-	last_request   timestamptz NOT NULL
+	id              uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
+	minute          timestamptz NOT NULL,
+	domain          text        NOT NULL,
+	routed_to       text        NOT NULL,
+	config_version  bigint,
+	requests        bigint      NOT NULL,
+	errors          bigint      NOT NULL,
+	skipped         bigint      NOT NULL,
+	above_250_ms    bigint      NOT NULL,
+	above_1000_ms   bigint      NOT NULL,
+	reached_warning bigint      NOT NULL,
+	above_critical  bigint      NOT NULL,
+	latency         @extschema@.latency_sketch NOT NULL,
+	first_request   timestamptz NOT NULL,
+	last_request    timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
 -- Room in each page (fillfactor) and no index on what changes: a row is updated in place.
@@ -45,10 +45,10 @@ COMMENT ON COLUMN @extschema@.webhook_routing_rollups.above_250_ms IS
 	'Latencies above 250 ms, which WhatsApp wants to be half of them at most';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.above_1000_ms IS
 	'Latencies above one second, which WhatsApp wants to be less than 1 %';
-COMMENT ON COLUMN @extschema@.webhook_routing_rollups.above_warning IS
-	'Latencies above the warning limit (warning_p95_ms) that was in force when they were stored';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.reached_warning IS
+	'Latencies at or above the warning limit (warning_p95_ms) in force when they were stored';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.above_critical IS
-	'Latencies above the critical limit (critical_p95_ms) that was in force when they were stored';
+	'Latencies above the critical limit (critical_p95_ms) in force when they were stored';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.latency IS
 	'Latencies in milliseconds';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.first_request IS

@@ -56,10 +56,12 @@ AS $function$
 	 'SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.webhook_routing_domains'),
 	('{operator}',
 	 'SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.webhook_routing_keywords'),
-	-- statistics; a view checks EXECUTE on what it calls against whoever reads it
+	-- statistics; what a view or a function calls is checked against whoever uses it
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_stats'),
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_rollups'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.check_routing_health()'),
+	('{operator,viewer}',
+	 'EXECUTE ON FUNCTION @extschema@.webhook_routing_p95(numeric, numeric, bigint, bigint)'),
 	('{operator,viewer}',
 	 'EXECUTE ON FUNCTION @extschema@.latency_sketch_agg(@extschema@.latency_sketch)'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.latency_sketch_agg(double precision)'),
@@ -99,7 +101,9 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = grantee) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('role "%s" does not exist', grantee),
-			HINT = format('CREATE ROLE %I LOGIN;', coalesce(grantee, 'some_role'));
+			HINT = CASE WHEN grantee = 'public'
+			            THEN 'Rights are given to roles, not to everybody.'
+			            ELSE format('CREATE ROLE %I LOGIN;', coalesce(grantee, 'some_role')) END;
 	END IF;
 
 	IF NOT has_schema_privilege(grantee, '@extschema@'::regnamespace, 'USAGE') THEN
