@@ -43,10 +43,7 @@ webhook_routing_relation(FunctionCallInfo fcinfo, const char *name)
 	Oid			relation = get_relname_relid(name, schema);
 
 	if (!OidIsValid(relation))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table %s of the extension webhook_routing is missing", name),
-				 errhint("DROP EXTENSION webhook_routing; CREATE EXTENSION webhook_routing;")));
+		elog(ERROR, "table %s of the extension webhook_routing is missing", name);
 	return relation;
 }
 
@@ -63,10 +60,7 @@ webhook_routing_newest_config(Relation config, Snapshot snapshot)
 	HeapTuple	tuple;
 
 	if (!OidIsValid(index_oid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("index webhook_routing_config_version_key is missing"),
-				 errhint("DROP EXTENSION webhook_routing; CREATE EXTENSION webhook_routing;")));
+		elog(ERROR, "index webhook_routing_config_version_key is missing");
 	index = index_open(index_oid, AccessShareLock);
 	scan = systable_beginscan_ordered(config, index, snapshot, 0, NULL);
 	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
@@ -120,9 +114,7 @@ Datum
 webhook_routing_invalidate(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("webhook_routing_invalidate() can only be called as a trigger")));
+		elog(ERROR, "webhook_routing_invalidate() was not called as a trigger");
 	CacheInvalidateRelcacheByRelid(RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
 	PG_RETURN_POINTER(NULL);
 }

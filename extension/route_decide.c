@@ -24,6 +24,7 @@ PG_FUNCTION_INFO_V1(webhook_routing_explain);
 PG_FUNCTION_INFO_V1(webhook_routing_explain_jsonb);
 PG_FUNCTION_INFO_V1(webhook_routing_bucket);
 PG_FUNCTION_INFO_V1(webhook_routing_ruleset);
+PG_FUNCTION_INFO_V1(webhook_routing_rules_problem);
 
 /*  X(CONSTANT, column, type) of route_decide(), in the order of its OUT parameters */
 #define DECISION_COLUMNS(X) \
@@ -424,4 +425,18 @@ webhook_routing_ruleset(PG_FUNCTION_ARGS)
 		nulls[0] = nulls[1] = false;
 	}
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
+}
+
+/*
+ * webhook_routing_rules_problem(): why the rules as this transaction sees them do not compile, or
+ * NULL.
+ */
+Datum
+webhook_routing_rules_problem(PG_FUNCTION_ARGS)
+{
+	const char *problem = ruleset_cache_problem(fcinfo);
+
+	if (problem == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
 }

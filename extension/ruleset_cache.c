@@ -116,10 +116,7 @@ row_value(const Row *row, const char *column, Datum *value)
 		*value = heap_getattr(row->tuple, i + 1, row->descriptor, &isnull);
 		return !isnull;
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("column %s is missing from a table of the extension webhook_routing", column),
-			 errhint("ALTER EXTENSION webhook_routing UPDATE;")));
+	elog(ERROR, "column %s is missing from a table of the extension webhook_routing", column);
 	return false;				/* not reached */
 }
 
@@ -199,7 +196,8 @@ put_numeric_column(StringInfo out, const Row *row, const char *column)
 		appendStringInfoString(out, "\t\\N");
 }
 
-/* Lines. A domain that is disabled is left out, and so are its patterns. */
+/* Lines. A domain that is disabled is not enrolled, and its patterns are left out: nothing is found
+ * to belong to it, but a caller may still name its webhook. */
 
 static void
 put_config(StringInfo out, const Row *row)
@@ -254,7 +252,7 @@ put_domain(StringInfo out, const Row *row, Datum *enrolled, bool *nulls, int enr
 {
 	Datum		name;
 
-	if (!is_true(row, "enabled") || !row_value(row, "domain", &name))
+	if (!row_value(row, "domain", &name))
 		return;
 	appendStringInfoString(out, "domain");
 	put_text_column(out, row, "domain");
@@ -262,7 +260,8 @@ put_domain(StringInfo out, const Row *row, Datum *enrolled, bool *nulls, int enr
 	put_boolean_column(out, row, "protected");
 	put_numeric_column(out, row, "percentage");
 	put_integer_column(out, row, "priority");
-	appendStringInfoString(out, contains_text(enrolled, nulls, enrolled_count, name) ? "\tt\n" : "\tf\n");
+	appendStringInfoString(out, is_true(row, "enabled")
+						   && contains_text(enrolled, nulls, enrolled_count, name) ? "\tt\n" : "\tf\n");
 }
 
 static void
@@ -436,18 +435,20 @@ load(void)
 			prepare_values(ruleset);
 		}
 		else
-			ereport(WARNING,
-					(errcode(ERRCODE_CONFIG_FILE_ERROR),
-					 errmsg("the routing rules cannot be compiled: %s", error.message),
-					 errdetail("Every webhook goes to the default target."),
-					 errhint("SELECT * FROM validate_routing_config();")));
+			strlcpy(ruleset->problem, error.message, sizeof(ruleset->problem));
 	}
+	else
+		strlcpy(ruleset->problem, cache.complete ? "there is no config row" : "a table is missing",
+				sizeof(ruleset->problem));
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(scratch);
 	return ruleset;
 }
 
-static pg_noinline const CachedRuleset *
+/*
+ * Brings the cache up to date with every invalidation that is pending.
+ */
+static pg_noinline void
 reload(FunctionCallInfo fcinfo)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
@@ -473,19 +474,48 @@ reload(FunctionCallInfo fcinfo)
 		if (cache.current != NULL)
 			MemoryContextDelete(cache.current->context);
 		cache.current = loaded;
-		/* Without tables there is nothing whose change would be told: look again next time. */
-		cache.loaded_at = cache.complete ? started_at : 0;
+		cache.loaded_at = started_at;
 		if (!cache.complete)
+		{
+			/* Without tables there is nothing whose change would be told: look again next time. */
+			cache.loaded_at = 0;
 			break;
+		}
 	}
-	return cache.current->rules == NULL ? NULL : cache.current;
+}
+
+static inline CachedRuleset *
+refresh(FunctionCallInfo fcinfo)
+{
+	AcceptInvalidationMessages();
+	if (unlikely(cache.loaded_at != invalidations || cache.function != fcinfo->flinfo->fn_oid))
+		reload(fcinfo);
+	return cache.current;
 }
 
 const CachedRuleset *
 ruleset_cache_get(FunctionCallInfo fcinfo)
 {
-	AcceptInvalidationMessages();
-	if (unlikely(cache.loaded_at != invalidations || cache.function != fcinfo->flinfo->fn_oid))
-		return reload(fcinfo);
-	return cache.current->rules == NULL ? NULL : cache.current;
+	CachedRuleset *ruleset = refresh(fcinfo);
+
+	if (likely(ruleset->rules != NULL))
+		return ruleset;
+	if (!ruleset->reported)
+	{
+		ruleset->reported = true;
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("there are no usable routing rules: %s", ruleset->problem),
+				 errdetail("Every webhook goes to the default target."),
+				 errhint("SELECT * FROM validate_routing_config();")));
+	}
+	return NULL;
+}
+
+const char *
+ruleset_cache_problem(FunctionCallInfo fcinfo)
+{
+	CachedRuleset *ruleset = refresh(fcinfo);
+
+	return ruleset->rules == NULL ? ruleset->problem : NULL;
 }

@@ -36,12 +36,14 @@
 
 /*
  * A ruleset as this backend has it: compiled, and each value that a decision can return as a Datum
- * that goes into a row as it is. Immutable; lives in a memory context of its own.
+ * that goes into a row as it is. Immutable but for `reported`; lives in a memory context of its own.
  */
 typedef struct CachedRuleset
 {
 	MemoryContext context;
 	const route_ruleset *rules; /* NULL: nothing to decide with, reason no_config */
+	char		problem[256];	/* why, when there are none */
+	bool		reported;		/* the problem has been told to this session */
 	Datum		snapshot;		/* text; what the rules were compiled from */
 	Datum		config_id;		/* uuid */
 	int64		config_version;
@@ -70,10 +72,13 @@ extern HeapTuple webhook_routing_newest_config(Relation config, Snapshot snapsho
 extern void ruleset_cache_init(void);
 
 /*
- * The rules in force, or NULL when there are none that could be compiled. They hold at least until
- * the next call of this function.
+ * The rules in force, or NULL when there are none that could be compiled, which is told once as a
+ * WARNING. They hold at least until the next call of one of these functions.
  */
 extern const CachedRuleset *ruleset_cache_get(FunctionCallInfo fcinfo);
+
+/* Why there are no rules that could be compiled; NULL when there are. Tells nobody else. */
+extern const char *ruleset_cache_problem(FunctionCallInfo fcinfo);
 
 /* route_decide.c */
 

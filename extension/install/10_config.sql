@@ -393,6 +393,7 @@ CREATE TRIGGER append_only
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_config_refuse();
 CREATE TRIGGER invalidate_ruleset AFTER INSERT ON @extschema@.webhook_routing_config
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
+ALTER TABLE @extschema@.webhook_routing_config ENABLE ALWAYS TRIGGER invalidate_ruleset;
 
 -- The one way our own functions add a row: the row in force, with some columns replaced. "edit" is
 -- what a rule trigger has to say. A call that one statement repeats without changing anything adds

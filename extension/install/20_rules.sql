@@ -71,7 +71,7 @@ COMMENT ON COLUMN @extschema@.webhook_routing_domains.percentage IS
 COMMENT ON COLUMN @extschema@.webhook_routing_domains.priority IS
 	'The lower number wins when as many patterns of two domains match';
 COMMENT ON COLUMN @extschema@.webhook_routing_domains.enabled IS
-	'When false, no message is found to belong to it';
+	'When false, no message is found to belong to it and it is not routed';
 COMMENT ON COLUMN @extschema@.webhook_routing_domains.installed IS
 	'Came with the extension: can be edited, not deleted';
 COMMENT ON COLUMN @extschema@.webhook_routing_domains.is_seed IS
@@ -532,7 +532,7 @@ BEGIN
 		NEW.domain ~ '^[a-z0-9][a-z0-9_-]{0,62}$' AND NEW.domain <> 'unknown', 'domain name', NEW.domain,
 		'up to 63 small letters, digits, dashes and underscores, but not "unknown"');
 	IF NOT EXISTS (SELECT FROM @extschema@.webhook_routing_targets t WHERE t.name = NEW.legacy_target) THEN
-		RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('there is no target "%s"', NEW.legacy_target),
 			HINT = format('INSERT INTO webhook_routing_targets (name) VALUES (%L);', NEW.legacy_target);
 	END IF;
@@ -580,14 +580,15 @@ BEGIN
 			RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
 				MESSAGE = format('%s "%s" of %s came with the extension and keeps its pattern',
 								 OLD.kind, OLD.pattern, OLD.domain),
-				HINT = 'Disable it (enabled = false) and insert another.';
+				HINT = format('UPDATE webhook_routing_keywords SET enabled = false WHERE (domain, kind, pattern) '
+							  '= (%L, %L, %L); then insert another.', OLD.domain, OLD.kind, OLD.pattern);
 		END IF;
 	ELSE
 		NEW.installed := false;
 	END IF;
 
 	IF NOT EXISTS (SELECT FROM @extschema@.webhook_routing_domains d WHERE d.domain = NEW.domain) THEN
-		RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('there is no domain "%s"', NEW.domain),
 			HINT = format('INSERT INTO webhook_routing_domains (domain, legacy_target) VALUES (%L, ''...'');',
 						  NEW.domain);
@@ -640,9 +641,10 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	stamp  text := current_setting('webhook_routing.rule_edit', true);
-	edit   text;
-	result @extschema@.webhook_routing_config;
+	stamp   text := current_setting('webhook_routing.rule_edit', true);
+	edit    text;
+	result  @extschema@.webhook_routing_config;
+	problem text;
 BEGIN
 	PERFORM set_config('webhook_routing.rule_edit', '', true);
 	IF stamp IS NULL
@@ -672,6 +674,12 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	result := @extschema@.webhook_routing_append('{}', NULL, edit);
+	problem := @extschema@.webhook_routing_rules_problem();
+	IF problem IS NOT NULL AND TG_OP <> 'DELETE' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('the rules could not be compiled with this edit: %s', problem),
+			HINT = 'Take rows back: disabled keywords and those of disabled domains do not count.';
+	END IF;
 	RAISE NOTICE 'Routing rules updated (%), percentage %, %',
 		CASE WHEN length(edit) > 200 THEN left(edit, 200) || '...' ELSE edit END,
 		result.percentage, @extschema@.webhook_routing_state(result.enabled, result.domains);
@@ -743,6 +751,7 @@ CREATE TRIGGER c_record_delete AFTER DELETE ON @extschema@.webhook_routing_targe
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
 CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_targets
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
+ALTER TABLE @extschema@.webhook_routing_targets ENABLE ALWAYS TRIGGER invalidate_ruleset;
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_targets
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
 
@@ -775,6 +784,7 @@ CREATE TRIGGER c_record_delete AFTER DELETE ON @extschema@.webhook_routing_domai
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
 CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_domains
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
+ALTER TABLE @extschema@.webhook_routing_domains ENABLE ALWAYS TRIGGER invalidate_ruleset;
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_domains
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
 
@@ -807,5 +817,6 @@ CREATE TRIGGER c_record_delete AFTER DELETE ON @extschema@.webhook_routing_keywo
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
 CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_keywords
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
+ALTER TABLE @extschema@.webhook_routing_keywords ENABLE ALWAYS TRIGGER invalidate_ruleset;
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_keywords
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();

@@ -112,3 +112,9 @@ LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'webhook_routing_ruleset';
 COMMENT ON FUNCTION @extschema@.routing_ruleset() IS
 	'Everything that decides, as the text that backends and forwarders compile, and its version';
+
+CREATE FUNCTION @extschema@.webhook_routing_rules_problem() RETURNS text
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'webhook_routing_rules_problem';
+COMMENT ON FUNCTION @extschema@.webhook_routing_rules_problem() IS
+	'Internal: why the rules cannot be compiled; NULL when they can';

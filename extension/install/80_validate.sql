@@ -12,9 +12,11 @@ DECLARE
 BEGIN
 	RETURN QUERY
 	WITH found (severity, finding, fix) AS (
-		SELECT 'error', 'the rules cannot be compiled: every webhook goes to the default target',
-			   'SELECT * FROM routing_ruleset();'
-		 WHERE (SELECT r.config_version FROM @extschema@.routing_ruleset() r) IS NULL
+		SELECT 'error', format('the rules cannot be compiled (%s): every webhook goes to the default '
+							   'target', problem),
+			   'SELECT version, change FROM webhook_routing_config ORDER BY version DESC LIMIT 5;'
+		  FROM @extschema@.webhook_routing_rules_problem() problem
+		 WHERE problem IS NOT NULL
 
 		UNION ALL
 		SELECT 'error', format('the %s target "%s" has no row', n.role, n.name),
@@ -99,7 +101,6 @@ BEGIN
 			   format('UPDATE webhook_routing_domains SET legacy_target = ''...'' WHERE domain = %L;',
 					  (array_agg(d.domain ORDER BY d.priority DESC, d.domain DESC))[1])
 		  FROM @extschema@.webhook_routing_domains d
-		 WHERE d.enabled
 		 GROUP BY d.legacy_target
 		HAVING count(*) > 1
 

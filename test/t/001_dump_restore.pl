@@ -35,6 +35,11 @@ sub fresh_database
 	return $database;
 }
 
+$node->safe_psql('postgres', "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+my ($refused, $nothing, $because) = $node->psql('latin', 'CREATE EXTENSION webhook_routing');
+like($because, qr/needs a database in UTF8, not in LATIN1/, 'another encoding is refused');
+$node->safe_psql('postgres', 'DROP DATABASE latin');
+
 fresh_database($node, 'original');
 $node->safe_psql('original', <<'SQL');
 	CREATE EXTENSION webhook_routing;
