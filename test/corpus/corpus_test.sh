@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: PostgreSQL
 #
 # Runs route_decide over every payload there is and compares what it read with two accounts that owe
-# nothing to the engine: the table in test/fixtures, written by hand, and a reading by jq. Then the
-# customers' sentences. Speaks TAP.
+# nothing to the engine: the table in test/fixtures, written by hand, and a reading by jq; with
+# PostgreSQL's own json and jsonb over damaged copies of them; then the customers' sentences. Speaks
+# TAP.
 #
 # What only a whole corpus can show: that no shape of webhook is misread, and that the order of keys,
 # white space and escapes change nothing. WEBHOOK_ROUTING_PAYLOADS may name a folder of further payloads.
@@ -56,6 +57,7 @@ fi
 
 {
     sql -f "$here/compare.sql"
+    sql -f "$here/agreement.sql"
     sql -v packs=false -v languages='{en}' -f "$here/sentences.sql"
     for pack in extension/packs/*.sql; do
         [[ -e $pack ]] && sql -f "$pack" >/dev/null 2>"$folder/pack.log" ||
