@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -43,6 +45,45 @@ static inline route_ruleset *compile(const char *snapshot)
     if (ruleset == NULL)
         fail_msg("line %zu: %s\n%s", error.line, error.message, snapshot);
     return ruleset;
+}
+
+/* Bytes that end where readable memory ends: reading one more is a crash. */
+typedef struct guarded
+{
+    char *pages;
+    size_t size; /* of the readable pages */
+} guarded;
+
+static inline guarded guard_open(size_t most)
+{
+    size_t page = (size_t) sysconf(_SC_PAGESIZE);
+    guarded guard = {.size = (most / page + 1) * page};
+
+    guard.pages =
+        mmap(NULL, guard.size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(guard.pages != MAP_FAILED);
+    assert_int_equal(mprotect(guard.pages + guard.size, page, PROT_NONE), 0);
+    return guard;
+}
+
+static inline const char *guard_put(const guarded *guard, const void *bytes, size_t length)
+{
+    assert_true(length <= guard->size);
+    return memcpy(guard->pages + guard->size - length, bytes, length);
+}
+
+static inline void guard_close(guarded *guard)
+{
+    munmap(guard->pages, guard->size + (size_t) sysconf(_SC_PAGESIZE));
+}
+
+/* A generator of numbers that is the same everywhere (xorshift64, G. Marsaglia, 2003). */
+static inline uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
 }
 
 #define NOT_NAMED ((route_text){NULL, 0})
