@@ -59,7 +59,7 @@ $node->safe_psql('original', <<'SQL');
 	  FROM generate_series(1, 3000) n;
 	SELECT routing_maintain();
 	INSERT INTO webhook_routing_logs (webhook_name, routed_to, status, response_time_ms, created_at)
-	SELECT 'wa-webhook', 'legacy', 'error', n, now() + n * interval '20 days' FROM generate_series(-1, 1, 2) n;
+	SELECT 'wa-webhook', 'legacy', 'error', 10 + n, now() + n * interval '20 days' FROM generate_series(-1, 1, 2) n;
 	SELECT update_routing_settings('{"hash_senders": true}');
 	INSERT INTO webhook_routing_logs (webhook_name, routed_to, status, from_number, message_id)
 	SELECT 'wa-webhook', 'legacy', 'success', '25078800' || n, 'wamid.' || n FROM generate_series(1, 20) n;
