@@ -45,6 +45,18 @@ INSERT INTO webhook_routing_keywords (domain, pattern, match) VALUES ('travel', 
 	ON CONFLICT (domain, kind, pattern) DO UPDATE SET match = excluded.match;
 SELECT max(version), count(*) FROM webhook_routing_config;
 
+-- A statement that does several things records all of them.
+INSERT INTO webhook_routing_keywords (domain, pattern) VALUES ('travel', 'flight'), ('travel', 'tourist')
+	ON CONFLICT (domain, kind, pattern) DO UPDATE SET match = excluded.match;
+MERGE INTO webhook_routing_keywords k
+	USING (VALUES ('tourist', false), ('flight', true), ('embassy', false)) AS v (pattern, gone)
+	   ON k.domain = 'travel' AND k.kind = 'keyword' AND k.pattern = v.pattern
+	WHEN MATCHED AND v.gone THEN DELETE
+	WHEN MATCHED THEN UPDATE SET match = 'prefix'
+	WHEN NOT MATCHED THEN INSERT (domain, pattern) VALUES ('travel', v.pattern);
+SELECT change FROM webhook_routing_config ORDER BY version DESC LIMIT 5;
+SELECT pattern, match FROM webhook_routing_keywords WHERE domain = 'travel' ORDER BY 1;
+
 -- Also with an empty search_path, as careful programs set it, an edit is an edit.
 SET search_path = '';
 INSERT INTO public.webhook_routing_keywords (domain, pattern) VALUES ('travel', 'airport');
@@ -156,6 +168,30 @@ RESET search_path;
 SELECT * FROM webhook_routing_targets WHERE name IN ('wa-webhook-jobs', 'restored') ORDER BY name;
 SELECT * FROM webhook_routing_keywords WHERE pattern IN ('work', 'akazi') ORDER BY pattern;
 SELECT max(version) = :newest AS unchanged FROM webhook_routing_config;
+-- That way is the owner's: an operator cannot take it around the checks, nor with a trigger of his own.
+SET client_min_messages = warning;
+CREATE ROLE regress_routing_operator;
+GRANT SELECT, INSERT, UPDATE ON webhook_routing_domains TO regress_routing_operator;
+CREATE SCHEMA regress_routing AUTHORIZATION regress_routing_operator;
+SET ROLE regress_routing_operator;
+CREATE TABLE regress_routing.lever ();
+CREATE FUNCTION regress_routing.pull() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE public.webhook_routing_domains SET legacy_target = 'wa-webhook-unified', config_version = 99 WHERE domain = 'mobility';
+	RETURN NULL;
+END $$;
+CREATE TRIGGER pull AFTER INSERT ON regress_routing.lever EXECUTE FUNCTION regress_routing.pull();
+INSERT INTO regress_routing.lever DEFAULT VALUES;
+SET search_path = '';
+INSERT INTO regress_routing.lever DEFAULT VALUES;
+INSERT INTO public.webhook_routing_domains (domain, legacy_target, protected, config_version) VALUES ('mobility', 'wa-webhook-unified', true, 2);
+RESET search_path;
+RESET ROLE;
+DROP SCHEMA regress_routing CASCADE;
+DROP OWNED BY regress_routing_operator;
+DROP ROLE regress_routing_operator;
+RESET client_min_messages;
+SELECT legacy_target FROM webhook_routing_domains WHERE domain = 'mobility';
 -- The switch names who can no longer go back.
 SELECT change FROM set_routing_enabled(false, 'kill');
 UPDATE webhook_routing_targets SET retired = false WHERE name = 'wa-webhook-jobs';

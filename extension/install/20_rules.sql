@@ -642,13 +642,14 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
 	stamp   text := current_setting('webhook_routing.rule_edit', true);
+	newest  bigint;
 	edit    text;
 	result  @extschema@.webhook_routing_config;
 	problem text;
 BEGIN
-	PERFORM set_config('webhook_routing.rule_edit', '', true);
-	IF stamp IS NULL
-	   OR stamp <> ((@extschema@.get_current_routing_config()).version + 1)::text THEN
+	-- One statement may insert, update and delete; its later triggers find the first one's row.
+	newest := (@extschema@.get_current_routing_config()).version;
+	IF coalesce(stamp, '') NOT IN (newest::text, (newest + 1)::text) THEN
 		RETURN NULL;	-- restored rows; their config row is restored too
 	END IF;
 	IF TG_OP = 'INSERT' THEN
@@ -674,6 +675,7 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	result := @extschema@.webhook_routing_append('{}', NULL, edit);
+	PERFORM set_config('webhook_routing.rule_edit', result.version::text, true);
 	problem := @extschema@.webhook_routing_rules_problem();
 	IF problem IS NOT NULL AND TG_OP <> 'DELETE' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -688,6 +690,24 @@ END
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_rules_edited() IS
 	'Internal: append the config row that records an edit of the rules';
+
+-- What a restored row says is not checked, so only the owner may bring one.
+CREATE FUNCTION @extschema@.webhook_routing_owner_only() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF NOT pg_has_role(current_user, (SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
+		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+			MESSAGE = format('only the owner of %s restores its rows', TG_TABLE_NAME),
+			HINT = 'Leave the version and the date out; they are given.';
+	END IF;
+	PERFORM set_config('webhook_routing.rule_edit', '', true);
+	RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_owner_only() IS
+	'Internal: let nobody but the owner restore rows';
 
 -- A restored row takes the place of the untouched seed of the same name. No search_path is pinned,
 -- since the trigger fires only where it is empty.
@@ -725,6 +745,10 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_rule_restored() IS
 CREATE TRIGGER a_lock BEFORE INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_targets
 	FOR EACH STATEMENT WHEN (pg_catalog.current_setting('search_path') NOT IN ('', '""'))
 	EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+CREATE TRIGGER a_owner_only BEFORE INSERT ON @extschema@.webhook_routing_targets
+	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
+					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
+	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
 CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_targets
 	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
 					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
@@ -738,6 +762,10 @@ CREATE TRIGGER b_edited_row BEFORE UPDATE ON @extschema@.webhook_routing_targets
 	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() = 0
 					   OR NEW.config_version = OLD.config_version)
 	EXECUTE FUNCTION @extschema@.webhook_routing_target_edited();
+CREATE TRIGGER b_restored_seed BEFORE UPDATE ON @extschema@.webhook_routing_targets
+	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() > 0
+					   AND NEW.config_version <> OLD.config_version)
+	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
 CREATE TRIGGER b_removed_row BEFORE DELETE ON @extschema@.webhook_routing_targets
 	FOR EACH ROW EXECUTE FUNCTION @extschema@.webhook_routing_target_edited();
 CREATE TRIGGER c_record_insert AFTER INSERT ON @extschema@.webhook_routing_targets
@@ -758,6 +786,10 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_target
 CREATE TRIGGER a_lock BEFORE INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_domains
 	FOR EACH STATEMENT WHEN (pg_catalog.current_setting('search_path') NOT IN ('', '""'))
 	EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+CREATE TRIGGER a_owner_only BEFORE INSERT ON @extschema@.webhook_routing_domains
+	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
+					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
+	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
 CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_domains
 	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
 					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
@@ -771,6 +803,10 @@ CREATE TRIGGER b_edited_row BEFORE UPDATE ON @extschema@.webhook_routing_domains
 	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() = 0
 					   OR NEW.config_version = OLD.config_version)
 	EXECUTE FUNCTION @extschema@.webhook_routing_domain_edited();
+CREATE TRIGGER b_restored_seed BEFORE UPDATE ON @extschema@.webhook_routing_domains
+	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() > 0
+					   AND NEW.config_version <> OLD.config_version)
+	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
 CREATE TRIGGER b_removed_row BEFORE DELETE ON @extschema@.webhook_routing_domains
 	FOR EACH ROW EXECUTE FUNCTION @extschema@.webhook_routing_domain_edited();
 CREATE TRIGGER c_record_insert AFTER INSERT ON @extschema@.webhook_routing_domains
@@ -791,6 +827,10 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_domain
 CREATE TRIGGER a_lock BEFORE INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_keywords
 	FOR EACH STATEMENT WHEN (pg_catalog.current_setting('search_path') NOT IN ('', '""'))
 	EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+CREATE TRIGGER a_owner_only BEFORE INSERT ON @extschema@.webhook_routing_keywords
+	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
+					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
+	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
 CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_keywords
 	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
 					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
@@ -804,6 +844,10 @@ CREATE TRIGGER b_edited_row BEFORE UPDATE ON @extschema@.webhook_routing_keyword
 	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() = 0
 					   OR NEW.config_version = OLD.config_version)
 	EXECUTE FUNCTION @extschema@.webhook_routing_keyword_edited();
+CREATE TRIGGER b_restored_seed BEFORE UPDATE ON @extschema@.webhook_routing_keywords
+	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() > 0
+					   AND NEW.config_version <> OLD.config_version)
+	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
 CREATE TRIGGER b_removed_row BEFORE DELETE ON @extschema@.webhook_routing_keywords
 	FOR EACH ROW EXECUTE FUNCTION @extschema@.webhook_routing_keyword_edited();
 CREATE TRIGGER c_record_insert AFTER INSERT ON @extschema@.webhook_routing_keywords
@@ -820,3 +864,9 @@ CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE ON @extschema
 ALTER TABLE @extschema@.webhook_routing_keywords ENABLE ALWAYS TRIGGER invalidate_ruleset;
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_keywords
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+
+CREATE TRIGGER a_owner_only BEFORE INSERT ON @extschema@.webhook_routing_config
+	FOR EACH ROW
+	WHEN (NEW.version IS NOT NULL AND NEW.created_at IS NOT NULL
+		  AND pg_catalog.current_setting('search_path') IN ('', '""'))
+	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
