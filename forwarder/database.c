@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * database.c: a connection to PostgreSQL that never blocks the loop and is always being re-made.
+ *
+ * Opening one runs on a thread of its own, since libpq resolves names with getaddrinfo(), which
+ * waits. Everything after that is pipeline mode: what is sent gets a place in a ring, results come
+ * in the same order, and each place's `answer` is called exactly once, with NULL when the
+ * connection breaks first.
+ *
+ * An error aborts everything up to the next sync, and nothing is stored before the sync's own
+ * result has come: whoever needs to know of the commit waits for that one.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "forwarder.h"
+
+#define RETRY_LEAST_US 50000
+#define RETRY_MOST_US 2000000
+#define CONNECT_SECONDS "3" /* unless the connection string says otherwise */
+#define CONNECTOR_STACK (512 << 10)
+
+/* ---- opening: a thread, and the hand-over of what it made ---- */
+
+/* Owned by the thread and the loop together; whoever leaves last frees it. */
+struct database_connector
+{
+    _Atomic int owners;
+    int event_fd;
+    const char *url, *session;
+    PGconn *_Atomic connection; /* the loop takes it by putting NULL there */
+};
+
+static void connector_leave(struct database_connector *connector)
+{
+    if (atomic_fetch_sub(&connector->owners, 1) > 1)
+        return;
+    PQfinish(atomic_load(&connector->connection));
+    close(connector->event_fd);
+    free(connector);
+}
+
+/* Settings before dbname are defaults that the connection string overrides. */
+static void *connector_run(void *argument)
+{
+    struct database_connector *connector = argument;
+    const char *const names[] = {"connect_timeout",
+                                 "target_session_attrs",
+                                 "keepalives_idle",
+                                 "keepalives_interval",
+                                 "keepalives_count",
+                                 "tcp_user_timeout",
+                                 "fallback_application_name",
+                                 connector->url != NULL ? "dbname" : NULL,
+                                 NULL};
+    const char *const values[] = {CONNECT_SECONDS, connector->session,  "10",           "5", "3",
+                                  "20000",         "webhook-forwarder", connector->url, NULL};
+    uint64_t one = 1;
+
+    atomic_store(&connector->connection, PQconnectdbParams(names, values, 1));
+    while (write(connector->event_fd, &one, sizeof one) < 0 && errno == EINTR)
+        ;
+    connector_leave(connector);
+    return NULL;
+}
+
+static struct database_connector *connector_start(const char *url, const char *session)
+{
+    struct database_connector *connector = calloc(1, sizeof *connector);
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int failed;
+
+    if (connector == NULL)
+        return NULL;
+    connector->url = url;
+    connector->session = session;
+    atomic_init(&connector->owners, 2);
+    connector->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    failed = connector->event_fd < 0 || pthread_attr_init(&attributes) != 0;
+    if (!failed)
+    {
+        failed = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) != 0 ||
+                 pthread_attr_setstacksize(&attributes, CONNECTOR_STACK) != 0 ||
+                 pthread_create(&thread, &attributes, connector_run, connector) != 0;
+        pthread_attr_destroy(&attributes);
+    }
+    if (!failed)
+        return connector;
+    if (connector->event_fd >= 0)
+        close(connector->event_fd);
+    free(connector);
+    return NULL;
+}
+
+/* ---- losing and trying again ---- */
+
+/* Between half and the whole of the doubled pause, so that forwarders do not come in step. */
+static uint64_t retry_pause(unsigned failures)
+{
+    uint64_t pause = failures > 6 ? RETRY_MOST_US : (uint64_t) RETRY_LEAST_US << failures;
+    uint8_t id[16];
+
+    if (pause > RETRY_MOST_US)
+        pause = RETRY_MOST_US;
+    identity_make(id);
+    return pause / 2 + pause / 2 * id[15] / 255;
+}
+
+static void database_report(struct database *database, enum log_level level, const char *event,
+                            const char *message, const char *detail)
+{
+    struct log_line line;
+
+    if (!log_begin_limited(&line, level, event, message, &database->limiter))
+        return;
+    log_text(&line, "link", database->link);
+    if (detail != NULL)
+        log_text(&line, "detail", detail);
+    log_end(&line);
+}
+
+/* Down, with a retry on its way. Whoever waits hears of it last, when all is consistent. */
+static void database_drop(struct database *database, const char *detail)
+{
+    if (database->state == DATABASE_READY)
+        database_report(database, LOG_WARNING, "database_lost",
+                        "a connection to the database broke", detail);
+    else
+        database_report(database, LOG_WARNING, "database_unreachable",
+                        "no connection to the database", detail);
+    loop_forget(database->loop, &database->source);
+    PQfinish(database->connection);
+    database->connection = NULL;
+    database->state = DATABASE_DOWN;
+    database->condemned = database->unsynced = false;
+    loop_arm(database->loop, &database->retry,
+             database->loop->now_us + retry_pause(database->failures++));
+    while (database->first != database->next)
+    {
+        struct database_pending pending =
+            database->ring[database->first++ & (database->ring_size - 1)];
+
+        if (pending.answer != NULL && !pending.answered)
+            pending.answer(pending.context, NULL);
+    }
+}
+
+void database_condemn(struct database *database, const char *why)
+{
+    if (database->state < DATABASE_PREPARING || database->condemned)
+        return;
+    database->condemned = true;
+    database_report(database, LOG_WARNING, "database_condemned",
+                    "a connection to the database is given up", why);
+}
+
+/* ---- reading ---- */
+
+static struct database_pending *database_head(struct database *database)
+{
+    return database->first == database->next
+               ? NULL
+               : &database->ring[database->first & (database->ring_size - 1)];
+}
+
+/* Gives one result to whoever waits for it. */
+static void database_deliver(struct database *database, PGresult *result)
+{
+    struct database_pending *head = database_head(database), pending = *head;
+    bool is_sync = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+
+    if (is_sync != pending.is_sync)
+    {
+        PQclear(result);
+        database_condemn(database, "results came in an order that was not expected");
+        return;
+    }
+    if (is_sync)
+        database->first++;
+    else
+        head->answered = true;
+    if (pending.answer != NULL && !pending.answered)
+        pending.answer(pending.context, result);
+    else
+        PQclear(result);
+}
+
+static void database_read_results(struct database *database)
+{
+    struct database_pending *head;
+    int empty = 0; /* NULLs in a row that end nothing */
+
+    while ((head = database_head(database)) != NULL && !database->condemned &&
+           !PQisBusy(database->connection))
+    {
+        PGresult *result = PQgetResult(database->connection);
+
+        if (result != NULL)
+        {
+            empty = 0;
+            database_deliver(database, result);
+        }
+        else if (head->answered)
+            database->first++;
+        else if (++empty > 2)
+            break;
+    }
+}
+
+/* libpq could not write everything: ask to be told when it can. */
+static bool database_flush(struct database *database)
+{
+    int left = PQflush(database->connection);
+
+    return left >= 0 &&
+           loop_watch(database->loop, &database->source, left > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+static void database_check(struct database *database, bool good)
+{
+    if (database->connection == NULL)
+        return;
+    if (!good || PQstatus(database->connection) == CONNECTION_BAD)
+    {
+        char detail[512];
+
+        snprintf(detail, sizeof detail, "%s", PQerrorMessage(database->connection));
+        database_drop(database, detail);
+    }
+    else if (database->condemned)
+        database_drop(database, NULL);
+}
+
+static void database_event(struct loop_source *source, uint32_t events)
+{
+    struct database *database = source->owner;
+    bool good = true;
+
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+    {
+        good = PQconsumeInput(database->connection) == 1;
+        database_read_results(database);
+    }
+    if (good && database->connection != NULL && !database->condemned)
+        good = database_flush(database);
+    database_check(database, good);
+}
+
+/* ---- becoming ready ---- */
+
+static void database_prepared(void *context, PGresult *result)
+{
+    struct database *database = context;
+
+    if (result != NULL && PQresultStatus(result) != PGRES_COMMAND_OK && !database->condemned)
+        database_condemn(database, PQresultErrorMessage(result));
+    PQclear(result);
+}
+
+static void database_all_prepared(void *context, PGresult *result)
+{
+    struct database *database = context;
+
+    if (result != NULL && !database->condemned)
+    {
+        struct log_line line;
+
+        database->state = DATABASE_READY;
+        database->failures = 0;
+        if (log_begin(&line, LOG_INFO, "database_ready", "a connection to the database is open"))
+        {
+            log_text(&line, "link", database->link);
+            log_text(&line, "host", PQhost(database->connection));
+            log_text(&line, "port", PQport(database->connection));
+            log_number(&line, "server_version", PQserverVersion(database->connection));
+            log_end(&line);
+        }
+        database->became_ready(database->owner);
+    }
+    PQclear(result);
+}
+
+static void database_put(struct database *database, bool is_sync, database_answer answer,
+                         void *context, uint64_t *ticket)
+{
+    database->ring[database->next & (database->ring_size - 1)] =
+        (struct database_pending){.answer = answer,
+                                  .context = context,
+                                  .sent_us = database->loop->now_us,
+                                  .is_sync = is_sync};
+    if (ticket != NULL)
+        *ticket = database->next;
+    database->next++;
+}
+
+/* Names in the statements are found by the server's own search_path. */
+static bool database_prepare(struct database *database)
+{
+    PGconn *connection = database->connection;
+
+    if (PQsetnonblocking(connection, 1) != 0 || PQenterPipelineMode(connection) != 1)
+        return false;
+    database->state = DATABASE_PREPARING;
+    for (size_t i = 0; i < database->statement_count; i++)
+    {
+        const struct database_statement *statement = &database->statements[i];
+
+        if (PQsendPrepare(connection, statement->name, statement->sql, statement->parameters,
+                          statement->types) != 1)
+            return false;
+        database_put(database, false, database_prepared, database, NULL);
+    }
+    database->source.fd = PQsocket(connection);
+    return database_sync(database, database_all_prepared, database);
+}
+
+/* The connector's thread has finished, well or not. */
+static void database_opened(struct loop_source *source, uint32_t events)
+{
+    struct database *database = source->owner;
+    struct database_connector *connector = database->connector;
+
+    (void) events;
+    loop_forget(database->loop, source);
+    database->connection = atomic_exchange(&connector->connection, NULL);
+    database->connector = NULL;
+    connector_leave(connector);
+    if (database->connection == NULL)
+        database_drop(database, "out of memory");
+    else
+        database_check(database, PQstatus(database->connection) == CONNECTION_OK &&
+                                     database_prepare(database));
+}
+
+static void database_connect(struct loop_timer *timer)
+{
+    struct database *database = timer->owner;
+
+    database->connector = connector_start(database->url, database->session);
+    if (database->connector == NULL)
+    {
+        database_drop(database, "cannot start a thread");
+        return;
+    }
+    database->state = DATABASE_CONNECTING;
+    database->opened = (struct loop_source){
+        .fd = database->connector->event_fd, .ready = database_opened, .owner = database};
+    if (!loop_watch(database->loop, &database->opened, EPOLLIN))
+    {
+        connector_leave(database->connector);
+        database->connector = NULL;
+        database_drop(database, strerror(errno));
+    }
+}
+
+/* ---- for the others ---- */
+
+bool database_open(struct database *database, struct loop *loop, size_t ring_size)
+{
+    size_t size = 64;
+
+    while (size < ring_size)
+        size *= 2;
+    database->loop = loop;
+    database->state = DATABASE_DOWN;
+    database->source = (struct loop_source){.fd = -1, .ready = database_event, .owner = database};
+    database->ring_size = size;
+    database->ring = calloc(size, sizeof *database->ring);
+    if (database->ring == NULL ||
+        !loop_timer_open(loop, &database->retry, database_connect, database))
+        return false;
+    loop_arm(loop, &database->retry, loop->now_us);
+    return true;
+}
+
+void database_close(struct database *database)
+{
+    if (database->connector != NULL)
+    {
+        loop_forget(database->loop, &database->opened);
+        connector_leave(database->connector);
+        database->connector = NULL;
+    }
+    if (database->loop != NULL)
+    {
+        loop_forget(database->loop, &database->source);
+        loop_timer_close(database->loop, &database->retry);
+    }
+    PQfinish(database->connection);
+    database->connection = NULL;
+    database->state = DATABASE_DOWN;
+    free(database->ring);
+    database->ring = NULL;
+}
+
+bool database_query(struct database *database, const char *statement, int parameters,
+                    const char *const *values, const int *lengths, const int *formats,
+                    database_answer answer, void *context, uint64_t *ticket)
+{
+    /* One place is kept for the sync that has to follow. */
+    if (database->state != DATABASE_READY || database->condemned ||
+        database->next - database->first + 2 > database->ring_size)
+        return false;
+    if (PQsendQueryPrepared(database->connection, statement, parameters, values, lengths, formats,
+                            0) != 1)
+    {
+        database_condemn(database, PQerrorMessage(database->connection));
+        return false;
+    }
+    database_put(database, false, answer, context, ticket);
+    database->unsynced = true;
+    return true;
+}
+
+bool database_sync(struct database *database, database_answer answer, void *context)
+{
+    if (database->next - database->first + 1 > database->ring_size ||
+        PQpipelineSync(database->connection) != 1)
+        return false;
+    database_put(database, true, answer, context, NULL);
+    database->unsynced = false;
+    return database_flush(database);
+}
+
+void database_turn(struct database *database)
+{
+    if (database->unsynced && !database->condemned)
+        database_check(database, database_sync(database, NULL, NULL));
+    if (database->stalled_us != 0 && database->state >= DATABASE_PREPARING &&
+        database_lag(database) > database->stalled_us)
+        database_condemn(database, "it has not answered for too long");
+    if (database->condemned)
+        database_drop(database, NULL);
+}
+
+void database_abandon(struct database *database, uint64_t ticket)
+{
+    if (ticket - database->first < database->next - database->first)
+        database->ring[ticket & (database->ring_size - 1)].answer = NULL;
+}
+
+uint64_t database_lag(const struct database *database)
+{
+    return database->first == database->next
+               ? 0
+               : database->loop->now_us -
+                     database->ring[database->first & (database->ring_size - 1)].sent_us;
+}
+
+const char *database_sqlstate(const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+    return state == NULL ? "" : state;
+}

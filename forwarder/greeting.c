@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * greeting.c: the two GETs of the public listener. Neither needs the database.
+ */
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "forwarder.h"
+
+/* Compares digests, so that the time taken tells neither the content nor the length. */
+static bool same_token(const char *given, size_t length, const char *expected)
+{
+    unsigned char a[EVP_MAX_MD_SIZE], b[EVP_MAX_MD_SIZE];
+    unsigned size;
+
+    return EVP_Digest(given, length, a, &size, EVP_sha256(), NULL) == 1 &&
+           EVP_Digest(expected, strlen(expected), b, &size, EVP_sha256(), NULL) == 1 &&
+           CRYPTO_memcmp(a, b, size) == 0;
+}
+
+/* WhatsApp's verification of the URL: the challenge's exact bytes for the right token. */
+void greeting_verify(struct request *request)
+{
+    const char *token = request->worker->options->verify_token, *query = request->uri.query;
+    char mode[32], given[1024], challenge[URI_LIMIT];
+    size_t mode_length, given_length, length;
+
+    if (token == NULL || !uri_parameter(query, "hub.mode", mode, sizeof mode, &mode_length) ||
+        strcmp(mode, "subscribe") != 0 ||
+        !uri_parameter(query, "hub.verify_token", given, sizeof given, &given_length) ||
+        !same_token(given, given_length, token))
+        reply_problem(request, 403, "the URL is not verified: wrong hub.mode or hub.verify_token");
+    else if (!uri_parameter(query, "hub.challenge", challenge, sizeof challenge, &length))
+        reply_problem(request, 400, "hub.challenge is missing");
+    else if (!buffer_append(request->worker, &request->reply, challenge, length))
+        reply_problem(request, 503, "out of memory");
+    else
+        reply_bytes(request, 200, "text/plain", request->reply.data, length);
+}
+
+/* ---- health ---- */
+
+struct text
+{
+    struct worker *worker;
+    struct buffer *buffer;
+    bool good;
+};
+
+static void put(struct text *text, const char *bytes, size_t length)
+{
+    text->good = text->good && buffer_append(text->worker, text->buffer, bytes, length);
+}
+
+static void put_string(struct text *text, const char *string)
+{
+    char json[1024];
+
+    put(text, json, log_json_string(json, 0, sizeof json, string));
+}
+
+static void put_domains(struct text *text, const route_ruleset *ruleset)
+{
+    const char *comma = "";
+
+    for (size_t i = 0; ruleset != NULL && i < route_ruleset_domain_count(ruleset); i++)
+    {
+        const route_domain *domain = route_ruleset_domain(ruleset, i);
+        char name[ROUTE_MAX_NAME_LENGTH + 1];
+
+        if (!domain->enrolled || domain->name.length > ROUTE_MAX_NAME_LENGTH)
+            continue;
+        memcpy(name, domain->name.data, domain->name.length);
+        name[domain->name.length] = '\0';
+        put(text, comma, strlen(comma));
+        put_string(text, name);
+        comma = ", ";
+    }
+}
+
+/* What the old router answered to a health check, with its own words for it. */
+void greeting_health(struct request *request)
+{
+    struct worker *worker = request->worker;
+    struct text text = {worker, &request->reply, true};
+    const route_config *config =
+        worker->ruleset == NULL ? NULL : route_ruleset_config(worker->ruleset);
+    bool healthy = atomic_load(&worker->status.can_decide) && atomic_load(&worker->status.can_log);
+    char line[512], now[40];
+
+    snprintf(line, sizeof line,
+             "{\"status\": \"%s\", \"service\": \"webhook-traffic-router\", \"version\": \"%s\", "
+             "\"routing\": {\"percentage\": ",
+             healthy ? "healthy" : "degraded", WEBHOOK_ROUTING_VERSION);
+    put(&text, line, strlen(line));
+    if (config == NULL)
+        snprintf(line, sizeof line, "null, \"enabled\": null, \"domains\": [");
+    else
+        snprintf(line, sizeof line, "%g, \"enabled\": %s, \"domains\": [",
+                 config->percentage / 100.0, config->enabled ? "true" : "false");
+    put(&text, line, strlen(line));
+    put_domains(&text, worker->ruleset);
+    log_timestamp(now, sizeof now);
+    snprintf(line, sizeof line, "]}, \"timestamp\": \"%s\"}\n", now);
+    put(&text, line, strlen(line));
+    if (text.good)
+        reply_bytes(request, 200, "application/json", request->reply.data, request->reply.length);
+    else
+        reply_problem(request, 503, "out of memory");
+}

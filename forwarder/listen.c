@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * listen.c: listening sockets, and sentences for what can go wrong with them.
+ *
+ * Every worker has a socket of its own on the same port (SO_REUSEPORT); the kernel spreads the
+ * connections. Since that would let a second forwarder of the same user slip in unnoticed, the port
+ * is first taken without sharing it.
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "forwarder.h"
+
+#define BACKLOG 4096
+
+/* A sentence about `address` and errno, with the way to find out more where there is one. */
+static void listen_explain(const char *address, const char *port, char *problem, size_t size)
+{
+    if (errno == EADDRINUSE)
+        snprintf(problem, size,
+                 "cannot listen on %s: port %s is in use; `ss -ltnp 'sport = :%s'` shows by whom",
+                 address, port, port);
+    else if (errno == EACCES)
+        snprintf(problem, size,
+                 "cannot listen on %s: port %s needs CAP_NET_BIND_SERVICE (ports below 1024)",
+                 address, port);
+    else
+        snprintf(problem, size, "cannot listen on %s: %s", address, strerror(errno));
+}
+
+static int listen_try(const struct addrinfo *address, bool shared, bool listening)
+{
+    int one = 1, zero = 0;
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+        (!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0) &&
+        (address->ai_family != AF_INET6 ||
+         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero) == 0) &&
+        bind(fd, address->ai_addr, address->ai_addrlen) == 0 &&
+        (!listening || listen(fd, BACKLOG) == 0))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* The port that the kernel chose for the first socket is the others' too. */
+static void listen_copy_port(const struct addrinfo *address, int fd)
+{
+    struct sockaddr_storage bound;
+    socklen_t length = sizeof bound;
+
+    if (getsockname(fd, (struct sockaddr *) &bound, &length) == 0 && length <= address->ai_addrlen)
+        memcpy(address->ai_addr, &bound, length);
+}
+
+static bool listen_all(const struct addrinfo *address, bool shared, int *fds, size_t count)
+{
+    int probe;
+
+    if (shared && (probe = listen_try(address, false, true)) < 0)
+        return false;
+    if (shared)
+    {
+        listen_copy_port(address, probe);
+        close(probe);
+    }
+    for (size_t i = 0; i < count; i++)
+    {
+        fds[i] = listen_try(address, shared, true);
+        if (fds[i] < 0)
+        {
+            while (i-- > 0)
+                close(fds[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool listen_open(const char *address, int *fds, size_t count, char *problem, size_t size)
+{
+    char host[256], port[8];
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    int failed;
+    bool good;
+
+    if (!options_parse_address(address, host, sizeof host, port, sizeof port))
+    {
+        snprintf(problem, size, "\"%s\" is no HOST:PORT", address);
+        return false;
+    }
+    if (*host == '\0')
+        strcpy(host, "::"); /* every address, both families */
+    failed = getaddrinfo(host, port, &hints, &found);
+    if (failed != 0)
+    {
+        snprintf(problem, size, "cannot listen on %s: %s", address, gai_strerror(failed));
+        return false;
+    }
+    good = listen_all(found, count > 1, fds, count);
+    if (!good)
+        listen_explain(address, port, problem, size);
+    freeaddrinfo(found);
+    return good;
+}
+
+void listen_describe(int fd, char *text, size_t size)
+{
+    struct sockaddr_storage bound;
+    socklen_t length = sizeof bound;
+    char host[128], port[8];
+
+    snprintf(text, size, "unknown");
+    if (getsockname(fd, (struct sockaddr *) &bound, &length) == 0 &&
+        getnameinfo((struct sockaddr *) &bound, length, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(text, size, bound.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}

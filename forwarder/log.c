@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * log.c: JSON lines to stderr; see log.h. Any thread may write: a line is one write(), which the
+ * kernel does not mix with others up to PIPE_BUF.
+ */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+/* Lines a second of one limiter. */
+#define LOG_LIMIT 5
+
+static const char *const LEVELS[] = {"debug", "info", "warning", "error", "info"};
+
+static _Atomic int least_level = LOG_INFO;
+
+void log_set_level(enum log_level level)
+{
+    atomic_store(&least_level, (int) level);
+}
+
+bool log_parse_level(const char *text, int *level)
+{
+    for (int i = 0; i < 4; i++)
+        if (strcmp(text, LEVELS[i]) == 0)
+        {
+            *level = i;
+            return true;
+        }
+    return false;
+}
+
+void log_timestamp(char *text, size_t size)
+{
+    struct timespec now;
+    struct tm parts;
+    char seconds[32];
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &parts);
+    strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(text, size, "%s.%03dZ", seconds, (int) (now.tv_nsec / 1000000));
+}
+
+/* ---- JSON ---- */
+
+/* Length of the well-formed UTF-8 sequence at `text`, 0 when there is none. */
+static size_t utf8_length(const unsigned char *text)
+{
+    size_t length = text[0] < 0x80                       ? 1
+                    : text[0] >= 0xc2 && text[0] <= 0xdf ? 2
+                    : (text[0] & 0xf0) == 0xe0           ? 3
+                    : text[0] >= 0xf0 && text[0] <= 0xf4 ? 4
+                                                         : 0;
+
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
+        (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return length;
+}
+
+size_t log_json_string(char *buffer, size_t length, size_t size, const char *text)
+{
+    const unsigned char *at = (const unsigned char *) text;
+
+    if (length + 2 > size)
+        return length;
+    buffer[length++] = '"';
+    while (*at != '\0' && length + 8 < size)
+    {
+        size_t step = utf8_length(at);
+
+        if (step == 0)
+        {
+            memcpy(buffer + length, "\xef\xbf\xbd", 3);
+            length += 3;
+            at++;
+        }
+        else if (*at == '"' || *at == '\\' || *at < 0x20 || *at == 0x7f)
+        {
+            length += (size_t) snprintf(buffer + length, size - length,
+                                        *at < 0x20 || *at == 0x7f ? "\\u%04x" : "\\%c", *at);
+            at++;
+        }
+        else
+        {
+            memcpy(buffer + length, at, step);
+            length += step;
+            at += step;
+        }
+    }
+    buffer[length++] = '"';
+    return length;
+}
+
+/* ---- a line ---- */
+
+/* Room that every field leaves for the end of the line. */
+#define LINE_ROOM (sizeof(((struct log_line *) NULL)->text) - 2)
+
+/* Writes ,"name": and tells whether there is room for a value of `size` bytes. */
+static bool log_name(struct log_line *line, const char *name, size_t size)
+{
+    if (line->length + strlen(name) + 4 + size > LINE_ROOM)
+        return false;
+    line->length += (size_t) snprintf(line->text + line->length, sizeof line->text - line->length,
+                                      "%s\"%s\":", line->length > 1 ? "," : "", name);
+    return true;
+}
+
+void log_text(struct log_line *line, const char *name, const char *value)
+{
+    if (!log_name(line, name, value == NULL ? 4 : 16))
+        return;
+    if (value != NULL)
+        line->length = log_json_string(line->text, line->length, LINE_ROOM, value);
+    else
+    {
+        memcpy(line->text + line->length, "null", 4);
+        line->length += 4;
+    }
+}
+
+void log_number(struct log_line *line, const char *name, int64_t value)
+{
+    if (log_name(line, name, 24))
+        line->length += (size_t) snprintf(line->text + line->length, 24, "%lld", (long long) value);
+}
+
+void log_real(struct log_line *line, const char *name, double value)
+{
+    if (log_name(line, name, 40))
+        line->length += (size_t) snprintf(line->text + line->length, 40, "%.3f", value);
+}
+
+bool log_begin(struct log_line *line, enum log_level level, const char *event, const char *message)
+{
+    char now[40];
+
+    if ((int) level < atomic_load_explicit(&least_level, memory_order_relaxed))
+        return false;
+    line->text[0] = '{';
+    line->length = 1;
+    log_timestamp(now, sizeof now);
+    log_text(line, "time", now);
+    log_text(line, "level", LEVELS[level]);
+    log_text(line, "event", event);
+    log_text(line, "message", message);
+    return true;
+}
+
+bool log_begin_limited(struct log_line *line, enum log_level level, const char *event,
+                       const char *message, struct log_limiter *limiter)
+{
+    uint64_t second = (uint64_t) time(NULL);
+
+    if (second != limiter->second)
+    {
+        limiter->second = second;
+        limiter->written = 0;
+    }
+    if (limiter->written >= LOG_LIMIT)
+    {
+        limiter->suppressed++;
+        return false;
+    }
+    if (!log_begin(line, level, event, message))
+        return false;
+    limiter->written++;
+    if (limiter->suppressed > 0)
+        log_number(line, "suppressed", limiter->suppressed);
+    limiter->suppressed = 0;
+    return true;
+}
+
+void log_end(struct log_line *line)
+{
+    line->text[line->length++] = '}';
+    line->text[line->length++] = '\n';
+    /* There is nobody left to tell when stderr is gone. */
+    if (write(STDERR_FILENO, line->text, line->length) < 0)
+        return;
+}
+
+void log_plain(enum log_level level, const char *event, const char *message)
+{
+    struct log_line line;
+
+    if (log_begin(&line, level, event, message))
+        log_end(&line);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * log.h: what the forwarder says to its operator: one JSON object a line on stderr, written with
+ * one write(). No body, no phone number and no secret ever goes in.
+ *
+ *     struct log_line line;
+ *
+ *     if (log_begin(&line, LOG_WARNING, "database_lost", "a connection to the database broke"))
+ *     {
+ *         log_text(&line, "link", link);
+ *         log_end(&line);
+ *     }
+ */
+#ifndef LOG_H
+#define LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum log_level
+{
+    LOG_DEBUG,
+    LOG_INFO,
+    LOG_WARNING,
+    LOG_ERROR,
+    LOG_ALWAYS /* information that no level hides */
+};
+
+struct log_line
+{
+    size_t length;
+    char text[2048]; /* longer lines lose fields, never their end */
+};
+
+/* Keeps one kind of event from flooding: so many lines a second and thread of it, then a count. */
+struct log_limiter
+{
+    uint64_t second;
+    unsigned written;
+    unsigned suppressed;
+};
+
+void log_set_level(enum log_level level);
+bool log_parse_level(const char *text, int *level);
+
+/* False when the level is not written: then the line need not be made. `event` is a word for
+ * machines, `message` a sentence for people. */
+bool log_begin(struct log_line *line, enum log_level level, const char *event, const char *message);
+/* The same, at most five a second for one limiter; the next line says how many were left out. */
+bool log_begin_limited(struct log_line *line, enum log_level level, const char *event,
+                       const char *message, struct log_limiter *limiter);
+void log_text(struct log_line *line, const char *name, const char *value); /* NULL: null */
+void log_number(struct log_line *line, const char *name, int64_t value);
+void log_real(struct log_line *line, const char *name, double value);
+void log_end(struct log_line *line);
+
+/* A line without fields. */
+void log_plain(enum log_level level, const char *event, const char *message);
+
+/* Appends `text` as a JSON string, quotes included, to a buffer that holds `length` of `size`
+ * bytes; returns the new length, never beyond size. Bytes that are not UTF-8 become U+FFFD. */
+size_t log_json_string(char *buffer, size_t length, size_t size, const char *text);
+
+/* "2026-01-31T12:00:00.123Z" of now, into at least 25 bytes. */
+void log_timestamp(char *text, size_t size);
+
+#endif /* LOG_H */

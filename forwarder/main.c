@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * main.c: start, signals, exit status. The main thread makes what all share, starts the workers and
+ * then serves the admin listener until a signal ends it.
+ *
+ * SIGTERM and SIGINT drain: nothing new is accepted, what is in hand is finished and logged. A
+ * second one ends that at once. SIGPIPE is ignored, SIGHUP too.
+ */
+#include <curl/curl.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "forwarder.h"
+
+struct process
+{
+    struct setup setup;
+    struct loop loop;
+    struct loop_source signals;
+    struct admin admin;
+    struct worker *workers;
+    unsigned worker_count; /* started */
+    int *listeners;        /* one for each worker */
+    int admin_fd;
+    unsigned stops; /* SIGTERMs so far */
+};
+
+static int fail(int status, const char *problem)
+{
+    fprintf(stderr, "webhook-forwarder: %s\n", problem);
+    return status;
+}
+
+/* ---- signals ---- */
+
+static void process_stop(struct process *process)
+{
+    process->stops++;
+    process->admin.draining = true;
+    log_plain(LOG_INFO, process->stops == 1 ? "draining" : "aborting",
+              process->stops == 1 ? "asked to stop: finishing what is in hand"
+                                  : "asked to stop again: ending at once");
+    for (unsigned i = 0; i < process->worker_count; i++)
+        worker_give(&process->workers[i], process->stops == 1 ? WORKER_DRAIN : WORKER_ABORT);
+}
+
+static void process_signalled(struct loop_source *source, uint32_t events)
+{
+    struct signalfd_siginfo info;
+
+    (void) events;
+    while (read(source->fd, &info, sizeof info) == sizeof info)
+        process_stop(source->owner);
+}
+
+/* Signals come through the loop; threads started later inherit that they do not get them. */
+static bool process_take_signals(struct process *process)
+{
+    sigset_t stops;
+
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGHUP, SIG_IGN) == SIG_ERR ||
+        pthread_sigmask(SIG_BLOCK, &stops, NULL) != 0)
+        return false;
+    process->signals = (struct loop_source){.fd = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK),
+                                            .ready = process_signalled,
+                                            .owner = process};
+    return process->signals.fd >= 0 && loop_watch(&process->loop, &process->signals, EPOLLIN);
+}
+
+/* ---- start ---- */
+
+/* The one line that every start writes: where it really listens. */
+static void process_announce(const struct process *process)
+{
+    char public[160], admin[160];
+    struct log_line line;
+
+    listen_describe(process->listeners[0], public, sizeof public);
+    listen_describe(process->admin_fd, admin, sizeof admin);
+    if (!log_begin(&line, LOG_ALWAYS, "listening", "webhook-forwarder has started"))
+        return;
+    log_text(&line, "version", WEBHOOK_ROUTING_VERSION);
+    log_text(&line, "listen", public);
+    log_text(&line, "admin_listen", admin);
+    log_number(&line, "workers", process->setup.options.workers);
+    log_number(&line, "pid", getpid());
+    log_end(&line);
+}
+
+static bool process_listen(struct process *process, char *problem, size_t size)
+{
+    const struct options *options = &process->setup.options;
+
+    return listen_open(options->admin_listen, &process->admin_fd, 1, problem, size) &&
+           listen_open(options->listen, process->listeners, options->workers, problem, size);
+}
+
+static bool process_start_workers(struct process *process)
+{
+    while (process->worker_count < process->setup.options.workers)
+    {
+        unsigned number = process->worker_count;
+
+        if (!worker_start(&process->workers[number], (int) number, &process->setup,
+                          process->listeners[number]))
+            return false;
+        process->worker_count++;
+    }
+    return true;
+}
+
+static bool process_workers_run(const struct process *process)
+{
+    for (unsigned i = 0; i < process->worker_count; i++)
+        if (!atomic_load(&process->workers[i].ended))
+            return true;
+    return false;
+}
+
+/* Serves until every worker has ended. */
+static int process_run(struct process *process)
+{
+    bool finished = true;
+
+    while (process_workers_run(process))
+    {
+        loop_turn(&process->loop, process->loop.now_us + (process->stops > 0 ? 20000 : 1000000));
+        admin_turn(&process->admin);
+    }
+    for (unsigned i = 0; i < process->worker_count; i++)
+        finished = worker_join(&process->workers[i]) && finished;
+    log_plain(LOG_INFO, "stopped",
+              finished ? "everything in hand is finished" : "stopped with work in hand");
+    return finished ? EX_OK : process->stops > 0 ? EX_TEMPFAIL : EX_UNAVAILABLE;
+}
+
+static int process_serve(struct process *process)
+{
+    unsigned workers = process->setup.options.workers;
+    char problem[512];
+
+    setup_files(&process->setup);
+    process->workers = calloc(workers, sizeof *process->workers);
+    process->listeners = calloc(workers, sizeof *process->listeners);
+    if (process->workers == NULL || process->listeners == NULL || !loop_open(&process->loop) ||
+        !process_take_signals(process) || curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
+        return fail(EX_UNAVAILABLE, "cannot start: out of memory or files");
+    if (!process_listen(process, problem, sizeof problem))
+        return fail(EX_UNAVAILABLE, problem);
+    process->admin.workers = process->workers;
+    process->admin.worker_count = workers;
+    if (!admin_open(&process->admin, &process->loop, process->admin_fd))
+        return fail(EX_UNAVAILABLE, "cannot start the admin listener");
+    process_announce(process);
+    if (!process_start_workers(process))
+    {
+        log_plain(LOG_ERROR, "worker_failed", "a thread could not be started");
+        process_stop(process);
+    }
+    return process_run(process);
+}
+
+static void process_free(struct process *process)
+{
+    admin_close(&process->admin);
+    loop_close(&process->loop);
+    free(process->workers);
+    free(process->listeners);
+    setup_free(&process->setup);
+    curl_global_cleanup();
+}
+
+static int process_check(struct process *process)
+{
+    char problem[512];
+
+    if (!setup_headers(&process->setup, problem, sizeof problem))
+        return fail(EX_CONFIG, problem);
+    return puts("the settings are good") < 0 || fflush(stdout) != 0 ? EX_IOERR : EX_OK;
+}
+
+int main(int argc, char *argv[])
+{
+    static struct process process;
+    char problem[512];
+    int status;
+
+    switch (options_read(&process.setup.options, argc, argv, problem, sizeof problem))
+    {
+    case OPTIONS_HELP:
+        return options_help() ? EX_OK : EX_IOERR;
+    case OPTIONS_HELP_MARKDOWN:
+        return options_help_markdown() ? EX_OK : EX_IOERR;
+    case OPTIONS_VERSION:
+        return puts("webhook-forwarder " WEBHOOK_ROUTING_VERSION) < 0 || fflush(stdout) != 0
+                   ? EX_IOERR
+                   : EX_OK;
+    case OPTIONS_BAD_USAGE:
+        return fail(EX_USAGE, problem);
+    case OPTIONS_BAD_CONFIG:
+        return fail(EX_CONFIG, problem);
+    case OPTIONS_CHECK:
+        return process_check(&process);
+    case OPTIONS_SERVE:
+        break;
+    }
+    log_set_level((enum log_level) process.setup.options.log_level);
+    if (!setup_headers(&process.setup, problem, sizeof problem))
+        return fail(EX_CONFIG, problem);
+    status = process_serve(&process);
+    process_free(&process);
+    return status;
+}

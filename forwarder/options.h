@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * options.h: every setting of the forwarder, once. The table below makes the struct, the parser,
+ * the names of the environment variables, --help, --help-markdown and the defaults.
+ *
+ * A setting is a flag, `--flag VALUE`, and an environment variable, WEBHOOK_FORWARDER_FLAG; the
+ * flag wins. A secret is never a flag: the flag names a file, and the variable of the last column
+ * holds the secret itself.
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "loop.h"
+
+/* clang-format off */
+/*  SECTION(title)
+ *  OPTION(field, kind, flag, default, what VALUE is, variable of a secret's value, help)
+ *  Kinds: TEXT, COUNT (1..), DURATION (us; "100ms", "10s", "1min"), SIZE (bytes; "4MiB"),
+ *  SECRET (text of a file), LEVEL, SESSION (a libpq target_session_attrs). */
+#define OPTIONS_TABLE(SECTION, OPTION)                                                             \
+    SECTION("Listening")                                                                           \
+    OPTION(listen, TEXT, "listen", "127.0.0.1:8080", "HOST:PORT", "",                              \
+           "where webhooks arrive; port 0 takes any free one")                                     \
+    OPTION(admin_listen, TEXT, "admin-listen", "127.0.0.1:9180", "HOST:PORT", "",                  \
+           "where /livez and /readyz answer; keep it private")                                     \
+    OPTION(workers, COUNT, "workers", "1", "N", "",                                                \
+           "threads that serve requests, each with connections of its own to the database")        \
+    OPTION(path_prefix, TEXT, "path-prefix", "", "PATH", "",                                       \
+           "what stands before / and /<webhook-name>, such as /functions/v1")                      \
+    OPTION(verify_token, SECRET, "verify-token-file", "", "FILE",                                  \
+           "WEBHOOK_FORWARDER_VERIFY_TOKEN",                                                       \
+           "the token that WhatsApp sends to verify the URL; without one, verification is refused") \
+    SECTION("Functions")                                                                           \
+    OPTION(functions_url, TEXT, "functions-url", "", "URL", "",                                    \
+           "URL of a function is this, / and its name, unless the target has a URL of its own")    \
+    OPTION(function_headers, SECRET, "function-header-file", "", "FILE",                           \
+           "WEBHOOK_FORWARDER_FUNCTION_HEADERS",                                                   \
+           "lines `Name: value` sent to every function, such as Authorization")                    \
+    SECTION("Database")                                                                            \
+    OPTION(database_url, SECRET, "database-url-file", "", "FILE", "DATABASE_URL",                  \
+           "libpq connection string or URI, several hosts included; without one libpq's own "      \
+           "environment (PGHOST, PGSERVICE, ...) says where")                                      \
+    OPTION(decide_session, SESSION, "decide-session", "any", "KIND", "",                           \
+           "servers that may decide (libpq target_session_attrs): a standby can")                  \
+    OPTION(log_session, SESSION, "log-session", "read-write", "KIND", "",                          \
+           "servers that may store the log (libpq target_session_attrs)")                          \
+    OPTION(log_batch, COUNT, "log-batch", "500", "ROWS", "",                                       \
+           "log rows stored by one statement")                                                     \
+    OPTION(log_interval, DURATION, "log-interval", "50ms", "TIME", "",                             \
+           "longest time that a log row waits for its batch to fill")                              \
+    OPTION(log_queue, COUNT, "log-queue", "50000", "ROWS", "",                                     \
+           "log rows that may wait while the database does not take them; then webhooks are "      \
+           "refused with 503")                                                                     \
+    SECTION("Deadlines")                                                                           \
+    OPTION(decide_timeout, DURATION, "decide-timeout", "100ms", "TIME", "",                        \
+           "for the database to decide; then 503")                                                 \
+    OPTION(connect_timeout, DURATION, "connect-timeout", "500ms", "TIME", "",                      \
+           "for a connection to a function, name lookup and TLS included")                         \
+    OPTION(attempt_timeout, DURATION, "attempt-timeout", "10s", "TIME", "",                        \
+           "for one function's whole answer, unless the target has a timeout of its own")          \
+    OPTION(total_timeout, DURATION, "total-timeout", "15s", "TIME", "",                            \
+           "for all attempts of one webhook together")                                             \
+    OPTION(header_timeout, DURATION, "header-timeout", "10s", "TIME", "",                          \
+           "for a request's header, from its first line or the opening of the connection")         \
+    OPTION(receive_timeout, DURATION, "receive-timeout", "30s", "TIME", "",                        \
+           "for a request's body, from the end of its header")                                     \
+    OPTION(send_timeout, DURATION, "send-timeout", "30s", "TIME", "",                              \
+           "for the client to take the answer")                                                    \
+    OPTION(idle_timeout, DURATION, "idle-timeout", "75s", "TIME", "",                              \
+           "for a connection between two requests")                                                \
+    OPTION(drain_timeout, DURATION, "drain-timeout", "20s", "TIME", "",                            \
+           "for requests and log rows in hand after SIGTERM")                                      \
+    SECTION("Limits")                                                                              \
+    OPTION(max_body, SIZE, "max-body", "4MiB", "SIZE", "",                                         \
+           "longest request body; beyond it 413")                                                  \
+    OPTION(max_reply, SIZE, "max-reply", "1MiB", "SIZE", "",                                       \
+           "longest answer of a function; beyond it 502")                                          \
+    OPTION(max_header, SIZE, "max-header", "16KiB", "SIZE", "",                                    \
+           "longest request header; beyond it 431")                                                \
+    OPTION(max_in_flight, COUNT, "max-in-flight", "1024", "N", "",                                 \
+           "webhooks in hand at one time; beyond it 503")                                          \
+    OPTION(max_connections, COUNT, "max-connections", "8192", "N", "",                             \
+           "client connections at one time; more wait in the kernel's queue")                      \
+    OPTION(max_buffer, SIZE, "max-buffer", "256MiB", "SIZE", "",                                   \
+           "memory for bodies and answers together; beyond it 503")                                \
+    SECTION("Reporting")                                                                           \
+    OPTION(log_level, LEVEL, "log-level", "info", "LEVEL", "",                                     \
+           "least level that is written to stderr: debug, info, warning or error")
+/* clang-format on */
+
+#define OPTION_TYPE_TEXT const char *
+#define OPTION_TYPE_COUNT unsigned
+#define OPTION_TYPE_DURATION uint64_t
+#define OPTION_TYPE_SIZE size_t
+#define OPTION_TYPE_SECRET const char *
+#define OPTION_TYPE_LEVEL int
+#define OPTION_TYPE_SESSION const char *
+
+/* The settings in force: made once at start, then read by every thread. Text that was not given is
+ * "", a secret that was not given NULL. */
+struct options
+{
+#define SECTION(title)
+#define OPTION(field, kind, flag, value, metavar, variable, help) OPTION_TYPE_##kind field;
+    OPTIONS_TABLE(SECTION, OPTION)
+#undef SECTION
+#undef OPTION
+};
+
+/* What the command line asks for beside serving. */
+enum options_action
+{
+    OPTIONS_SERVE,
+    OPTIONS_CHECK,         /* --check-config */
+    OPTIONS_HELP,          /* --help */
+    OPTIONS_HELP_MARKDOWN, /* --help-markdown */
+    OPTIONS_VERSION,       /* --version */
+    OPTIONS_BAD_USAGE,     /* message says why: exit EX_USAGE */
+    OPTIONS_BAD_CONFIG     /* message says why: exit EX_CONFIG */
+};
+
+/* Fills *options from defaults, environment and command line; everything in it lives until
+ * options_free. message is a sentence for the user when the result is one of the BAD ones. */
+MUST_CHECK enum options_action options_read(struct options *options, int argc, char *const argv[],
+                                            char *message, size_t size);
+void options_free(struct options *options);
+
+/* Writes to stdout; false when that fails. */
+MUST_CHECK bool options_help(void);
+MUST_CHECK bool options_help_markdown(void);
+
+/* Values as people write them; false when the text is none. Pure. */
+MUST_CHECK bool options_parse_duration(const char *text, uint64_t *microseconds);
+MUST_CHECK bool options_parse_size(const char *text, size_t *bytes);
+MUST_CHECK bool options_parse_count(const char *text, unsigned *count);
+
+/* "HOST:PORT", "[V6]:PORT" or ":PORT" into its parts; false when it is none of them. Pure. */
+MUST_CHECK bool options_parse_address(const char *text, char *host, size_t host_size, char *port,
+                                      size_t port_size);
+
+#endif /* OPTIONS_H */

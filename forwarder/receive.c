@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * receive.c: libmicrohttpd's callbacks, in the order in which it calls them for a request:
+ *
+ *     receive_connection   a client connected (and, later, is gone)
+ *     receive_target       the request line is known: a request is born
+ *     receive_call         first without body: the gate, and what is to be done;
+ *                          then for each piece of the body;
+ *                          then once more when it is whole: the task begins
+ *     receive_completed    the answer is sent, or the client is gone: the request dies
+ *
+ * libmicrohttpd's own time-out counts inactivity, and one byte a second is activity: deadlines are
+ * ours, absolute, and end in receive_cut(). A request that is refused has its body read and dropped
+ * first, within bounds, since an answer followed by a reset may not arrive.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "forwarder.h"
+
+/* Memory that libmicrohttpd gives a connection for header and answer, at least. */
+#define CONNECTION_MEMORY ((size_t) 32 << 10)
+
+/* ---- connections ---- */
+
+void receive_cut(struct client *client)
+{
+    shutdown(client->fd, SHUT_RDWR);
+    client->worker->http_due = true;
+}
+
+/* No complete header in time. */
+static void client_expired(struct loop_timer *timer)
+{
+    receive_cut(timer->owner);
+}
+
+static struct client *client_begin(struct worker *worker, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct client *client = info == NULL ? NULL : calloc(1, sizeof *client);
+
+    if (client == NULL || !loop_timer_open(&worker->loop, &client->timer, client_expired, client))
+    {
+        free(client);
+        return NULL;
+    }
+    client->worker = worker;
+    client->fd = info->connect_fd;
+    client->next = worker->clients;
+    if (client->next != NULL)
+        client->next->previous = client;
+    worker->clients = client;
+    loop_arm(&worker->loop, &client->timer, worker->loop.now_us + worker->options->header_timeout);
+    return client;
+}
+
+static void client_end(struct client *client)
+{
+    struct worker *worker = client->worker;
+
+    loop_timer_close(&worker->loop, &client->timer);
+    if (client->previous != NULL)
+        client->previous->next = client->next;
+    else
+        worker->clients = client->next;
+    if (client->next != NULL)
+        client->next->previous = client->previous;
+    free(client);
+}
+
+static void receive_connection(void *context, struct MHD_Connection *connection,
+                               void **socket_context, enum MHD_ConnectionNotificationCode code)
+{
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        *socket_context = client_begin(context, connection);
+    else if (*socket_context != NULL)
+    {
+        client_end(*socket_context);
+        *socket_context = NULL;
+    }
+}
+
+/* ---- the request line ---- */
+
+/* Raw, before anything is decoded. What is returned comes back as the request of every other
+ * callback. */
+static void *receive_target(void *context, const char *target, struct MHD_Connection *connection)
+{
+    struct worker *worker = context;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct client *client = info == NULL ? NULL : info->socket_context;
+    struct request *request = client == NULL ? NULL : request_begin(worker, client);
+    size_t length = strlen(target);
+
+    if (request == NULL)
+        return NULL;
+    loop_disarm(&worker->loop, &client->timer);
+    request->http = connection;
+    request->task = TASK_REFUSE;
+    request->refusal = 414;
+    request->problem = "the request target is too long";
+    if (length <= URI_LIMIT)
+    {
+        memcpy(request->target, target, length + 1);
+        request->refusal = 0;
+    }
+    return request;
+}
+
+/* ---- the header ---- */
+
+static void receive_refuse(struct request *request, unsigned status, const char *problem)
+{
+    if (request->refusal != 0)
+        return;
+    request->task = TASK_REFUSE;
+    request->refusal = status;
+    request->problem = problem;
+}
+
+struct field_list
+{
+    struct header_field fields[HEADER_COUNT_LIMIT];
+    size_t count;
+};
+
+static enum MHD_Result receive_field(void *context, enum MHD_ValueKind kind, const char *name,
+                                     size_t name_length, const char *value, size_t value_length)
+{
+    struct field_list *list = context;
+
+    (void) kind;
+    if (list->count == HEADER_COUNT_LIMIT)
+    {
+        list->count++;
+        return MHD_NO;
+    }
+    list->fields[list->count++] =
+        (struct header_field){name, value == NULL ? "" : value, name_length, value_length};
+    return MHD_YES;
+}
+
+/* The header gate. What it refuses is answered at once, and the connection closes: after a doubtful
+ * header nobody knows where the next request begins. */
+static void receive_gate(struct request *request, const char *version)
+{
+    const union MHD_ConnectionInfo *size =
+        MHD_get_connection_info(request->http, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    struct field_list list = {.count = 0};
+    bool old = strcmp(version, "HTTP/1.0") == 0;
+
+    MHD_get_connection_values_n(request->http, MHD_HEADER_KIND, receive_field, &list);
+    if (!old && strcmp(version, "HTTP/1.1") != 0)
+        receive_refuse(request, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+    else if (list.count > HEADER_COUNT_LIMIT ||
+             (size != NULL && size->header_size > request->worker->options->max_header))
+        receive_refuse(request, 431, "the header is too long");
+    else
+    {
+        gate_check(list.fields, list.count, old ? HTTP_1_0 : HTTP_1_1, &request->header);
+        if (request->header.status != 0)
+            receive_refuse(request, request->header.status, request->header.problem);
+    }
+    request->close = request->refusal != 0;
+}
+
+static void receive_correlate(struct request *request)
+{
+    const char *given = request->header.correlation_id;
+    uint8_t id[16];
+
+    if (given != NULL && identity_is_correlation(given))
+        strcpy(request->correlation_id, given);
+    else
+    {
+        identity_make(id);
+        identity_print(id, request->correlation_id);
+    }
+}
+
+/* Whether another webhook may be taken in hand. */
+static void receive_admit(struct request *request)
+{
+    struct worker *worker = request->worker;
+    size_t max_body = worker->options->max_body;
+    bool sized = request->header.has_length;
+
+    if (sized && request->header.content_length > max_body)
+        receive_refuse(request, 413, "the body is too long");
+    else if (worker->in_flight >= worker->max_in_flight)
+        receive_refuse(request, 503, "too many webhooks are in hand");
+    else if (outcomes_full(worker))
+        receive_refuse(request, 503, "too many log rows wait for the database");
+    else if (sized && !buffer_reserve(worker, &request->body, request->header.content_length))
+        receive_refuse(request, 503, "too many bytes are in hand");
+    else
+    {
+        request->in_flight = true;
+        worker->in_flight++;
+    }
+}
+
+static void receive_route(struct request *request, const char *method)
+{
+    bool get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    char mode[32];
+    size_t length;
+
+    uri_read(request->target, request->worker->options->path_prefix, &request->uri);
+    if (request->uri.kind == URI_UNKNOWN)
+        receive_refuse(request, 404, "there is nothing here");
+    else if (strcmp(method, "POST") == 0)
+    {
+        request->task = TASK_RELAY;
+        receive_admit(request);
+    }
+    else if (get && request->uri.kind == URI_ROOT)
+        request->task = uri_parameter(request->uri.query, "hub.mode", mode, sizeof mode, &length)
+                            ? TASK_VERIFY
+                            : TASK_HEALTH;
+    else
+    {
+        request->allow = request->uri.kind == URI_ROOT ? "GET, HEAD, POST" : "POST";
+        receive_refuse(request, 405, "this method is not allowed here");
+    }
+}
+
+/* Whether a refused request is answered before its body has come: the client asked first, or the
+ * body is too long to be dropped, or its end is in doubt. */
+static bool receive_answers_early(const struct request *request)
+{
+    const struct gate_result *header = &request->header;
+
+    return request->refusal != 0 &&
+           (request->close || header->expects_continue ||
+            (header->has_length && header->content_length > DISCARD_LIMIT));
+}
+
+static void receive_header(struct request *request, const char *method, const char *version)
+{
+    struct worker *worker = request->worker;
+
+    if (request->refusal == 0)
+        receive_gate(request, version);
+    else
+        request->close = true;
+    receive_correlate(request);
+    if (request->refusal == 0)
+        receive_route(request, method);
+    if (receive_answers_early(request))
+        reply_problem(request, request->refusal, request->problem);
+    else
+        request_enter(request, REQUEST_BODY,
+                      worker->loop.now_us + worker->options->receive_timeout);
+}
+
+/* ---- the body ---- */
+
+static void receive_piece(struct request *request, const char *bytes, size_t length)
+{
+    struct worker *worker = request->worker;
+
+    if (request->task == TASK_RELAY)
+    {
+        if (request->body.length + length > worker->options->max_body)
+            receive_refuse(request, 413, "the body is too long");
+        else if (!buffer_append(worker, &request->body, bytes, length))
+            receive_refuse(request, 503, "too many bytes are in hand");
+        if (request->refusal == 0)
+            return;
+        buffer_reset(worker, &request->body, 0);
+    }
+    request->discarded += length;
+    if (request->discarded > DISCARD_LIMIT)
+        receive_cut(request->client);
+}
+
+/* The request is whole: its task begins. */
+static void receive_whole(struct request *request)
+{
+    request->arrived_us = loop_clock();
+    switch (request->task)
+    {
+    case TASK_REFUSE:
+        reply_problem(request, request->refusal, request->problem);
+        break;
+    case TASK_VERIFY:
+        greeting_verify(request);
+        break;
+    case TASK_HEALTH:
+        greeting_health(request);
+        break;
+    case TASK_RELAY:
+        MHD_suspend_connection(request->http);
+        request->suspended = true;
+        decide_begin(request);
+        break;
+    }
+}
+
+static enum MHD_Result receive_call(void *context, struct MHD_Connection *connection,
+                                    const char *url, const char *method, const char *version,
+                                    const char *bytes, size_t *length, void **request_context)
+{
+    struct worker *worker = context;
+    struct request *request = *request_context;
+
+    (void) url;
+    if (request == NULL) /* no memory for a request */
+        return MHD_queue_response(connection, 503, worker->exhausted);
+    switch (request->state)
+    {
+    case REQUEST_HEADER:
+        receive_header(request, method, version);
+        return MHD_YES;
+    case REQUEST_BODY:
+        if (*length > 0)
+            receive_piece(request, bytes, *length);
+        else
+            receive_whole(request);
+        *length = 0;
+        return MHD_YES;
+    default: /* resumed without an answer, for want of memory */
+        return MHD_NO;
+    }
+}
+
+static void receive_completed(void *context, struct MHD_Connection *connection,
+                              void **request_context, enum MHD_RequestTerminationCode code)
+{
+    struct worker *worker = context;
+    struct request *request = *request_context;
+    struct client *client;
+
+    (void) connection;
+    (void) code;
+    if (request == NULL)
+        return;
+    *request_context = NULL;
+    client = request->client;
+    request_end(request);
+    loop_arm(&worker->loop, &client->timer, worker->loop.now_us + worker->options->idle_timeout);
+    if (worker->draining)
+        shutdown(client->fd, SHUT_RD);
+}
+
+/* ---- start and end ---- */
+
+static void receive_complain(void *context, const char *format, va_list arguments)
+{
+    struct worker *worker = context;
+    char text[512];
+    struct log_line line;
+
+    vsnprintf(text, sizeof text, format, arguments);
+    text[strcspn(text, "\r\n")] = '\0';
+    if (log_begin_limited(&line, LOG_DEBUG, "http", "libmicrohttpd says", &worker->refusals))
+    {
+        log_text(&line, "detail", text);
+        log_end(&line);
+    }
+}
+
+/* The path and the query are ours to decode (uri.c). */
+static size_t receive_undecoded(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void) context;
+    (void) connection;
+    return strlen(text);
+}
+
+static void receive_event(struct loop_source *source, uint32_t events)
+{
+    struct worker *worker = source->owner;
+
+    (void) events;
+    worker->http_due = true;
+}
+
+struct MHD_Daemon *receive_listen(struct worker *worker, int fd)
+{
+    size_t memory = worker->options->max_header * 2;
+    const union MHD_DaemonInfo *info;
+    struct MHD_Daemon *daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, receive_call,
+        worker, MHD_OPTION_EXTERNAL_LOGGER, receive_complain, worker, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, worker->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        memory > CONNECTION_MEMORY ? memory : CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_NOTIFY_CONNECTION, receive_connection, worker, MHD_OPTION_NOTIFY_COMPLETED,
+        receive_completed, worker, MHD_OPTION_URI_LOG_CALLBACK, receive_target, worker,
+        MHD_OPTION_UNESCAPE_CALLBACK, receive_undecoded, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+        MHD_OPTION_END);
+
+    if (daemon == NULL)
+        return NULL;
+    info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    worker->http = (struct loop_source){
+        .fd = info == NULL ? -1 : info->epoll_fd, .ready = receive_event, .owner = worker};
+    if (loop_watch(&worker->loop, &worker->http, EPOLLIN))
+        return daemon;
+    MHD_stop_daemon(daemon);
+    return NULL;
+}
+
+void receive_drain(struct worker *worker)
+{
+    MHD_socket fd = MHD_quiesce_daemon(worker->daemon);
+
+    if (fd != MHD_INVALID_SOCKET)
+        close(fd);
+    /* What a client has sent already is still read; then it finds the connection closed. */
+    for (struct client *client = worker->clients; client != NULL; client = client->next)
+        if (client->request == NULL)
+            shutdown(client->fd, SHUT_RD);
+    worker->http_due = true;
+}
+
+void receive_abort(struct worker *worker)
+{
+    for (struct client *client = worker->clients; client != NULL; client = client->next)
+    {
+        struct request *request = client->request;
+
+        if (request != NULL && request->state == REQUEST_DECIDING)
+        {
+            decide_forget(request);
+            reply_problem(request, 503, "the forwarder is stopping");
+        }
+        else if (request != NULL && request->state == REQUEST_FORWARDING)
+            forward_abort(request, "the forwarder was stopped before the function answered");
+        else if (request == NULL || request->state != REQUEST_REPLYING)
+            receive_cut(client);
+    }
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * request.c: the life of a request. A request is born when libmicrohttpd has read a request line
+ * and dies when it reports the request completed, whatever became of it. While a connection is
+ * suspended (DECIDING, FORWARDING) it can not complete, so a stage may hold on to its request.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "forwarder.h"
+
+static const struct
+{
+    const char *name;
+    unsigned next; /* bits of the states that may follow */
+} STATES[] = {
+#define TO(state) (1u << REQUEST_##state)
+#define X(state, name, next, meaning) {name, next},
+    REQUEST_STATES(X)
+#undef X
+#undef TO
+};
+
+const char *request_state_name(enum request_state state)
+{
+    return STATES[state].name;
+}
+
+bool request_may_follow(enum request_state from, enum request_state to)
+{
+    return (STATES[from].next >> to & 1) != 0;
+}
+
+/* A deadline passed: what that means depends on the state alone. */
+static void request_expired(struct loop_timer *timer)
+{
+    struct request *request = timer->owner;
+
+    switch (request->state)
+    {
+    case REQUEST_DECIDING:
+        decide_expired(request);
+        break;
+    case REQUEST_FORWARDING:
+        forward_expired(request);
+        break;
+    default:
+        receive_cut(request->client);
+        break;
+    }
+}
+
+void request_enter(struct request *request, enum request_state state, uint64_t deadline_us)
+{
+    struct worker *worker = request->worker;
+
+    if (!request_may_follow(request->state, state))
+    {
+        fprintf(stderr, "webhook-forwarder: request went from %s to %s\n",
+                request_state_name(request->state), request_state_name(state));
+        abort();
+    }
+    worker->in_state[request->state]--;
+    worker->in_state[state]++;
+    request->state = state;
+    if (deadline_us != 0)
+        loop_arm(&worker->loop, &request->deadline, deadline_us);
+    else
+        loop_disarm(&worker->loop, &request->deadline);
+}
+
+static struct request *request_new(struct worker *worker)
+{
+    struct request *request = calloc(1, sizeof *request);
+
+    if (request == NULL)
+        return NULL;
+    request->worker = worker;
+    if (!loop_timer_open(&worker->loop, &request->deadline, request_expired, request))
+    {
+        free(request);
+        return NULL;
+    }
+    worker->in_state[REQUEST_FREE]++;
+    return request;
+}
+
+struct request *request_begin(struct worker *worker, struct client *client)
+{
+    struct request *request = worker->request_pool;
+
+    if (request != NULL)
+        worker->request_pool = request->next;
+    else if ((request = request_new(worker)) == NULL)
+        return NULL;
+    request->client = client;
+    client->request = request;
+    request_enter(request, REQUEST_HEADER, worker->loop.now_us + worker->options->header_timeout);
+    return request;
+}
+
+/* Clears everything that one request must not see of another. */
+static void request_wipe(struct request *request)
+{
+    PQclear(request->decision.answer);
+    PQclear(request->decision.items);
+    memset(&request->decision, 0, sizeof request->decision);
+    memset(&request->attempt, 0, sizeof request->attempt);
+    memset(&request->header, 0, sizeof request->header);
+    buffer_reset(request->worker, &request->body, KEPT_BUFFER);
+    buffer_reset(request->worker, &request->reply, KEPT_BUFFER);
+    buffer_reset(request->worker, &request->field_text, KEPT_BUFFER);
+    request->client = NULL;
+    request->http = NULL;
+    request->suspended = request->close = false;
+    request->refusal = request->earlier = request->awaited = 0;
+    request->problem = request->allow = NULL;
+    request->discarded = request->arrived_us = 0;
+    request->item_count = 0;
+    request->target[0] = request->correlation_id[0] = '\0';
+}
+
+void request_end(struct request *request)
+{
+    struct worker *worker = request->worker;
+
+    if (request->in_flight)
+        worker->in_flight--;
+    request->in_flight = false;
+    request->client->request = NULL;
+    request_enter(request, REQUEST_FREE, 0);
+    request_wipe(request);
+    request->next = worker->request_pool;
+    worker->request_pool = request;
+}
+
+void request_free_pool(struct worker *worker)
+{
+    struct request *request;
+
+    while ((request = worker->request_pool) != NULL)
+    {
+        worker->request_pool = request->next;
+        loop_timer_close(&worker->loop, &request->deadline);
+        buffer_reset(worker, &request->body, 0);
+        buffer_reset(worker, &request->reply, 0);
+        buffer_reset(worker, &request->field_text, 0);
+        free(request);
+    }
+}
+
+size_t request_count(const struct worker *worker)
+{
+    size_t count = 0;
+
+    for (int state = REQUEST_FREE + 1; state < REQUEST_STATE_COUNT; state++)
+        count += worker->in_state[state];
+    return count;
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * worker.c: a thread that serves requests, and the turn of its loop. The order within a turn is
+ * what makes it cheap: answers of the database and of functions first, then new requests, then one
+ * sync for all the questions that came up.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "forwarder.h"
+
+/* How often libmicrohttpd is run in one turn while it says that it has more to do. */
+#define HTTP_ROUNDS 16
+/* After the drain's end: for answers and log rows to leave. */
+#define LAST_MOMENT_US 1000000
+/* A decide link whose oldest question is older than this is given up. */
+#define STALLED_US 2000000
+/* A worker turns at least so often. */
+#define LONGEST_TURN_US 1000000
+
+/* ---- the turn ---- */
+
+/* Sending an answer takes libmicrohttpd two rounds, and the second can swallow the edge of the next
+ * request: it is run until it has nothing left. */
+static uint64_t worker_run_http(struct worker *worker)
+{
+    MHD_UNSIGNED_LONG_LONG timeout = 0;
+    bool more = false;
+
+    worker->http_due = false;
+    for (int round = 0; round < HTTP_ROUNDS; round++)
+    {
+        if (MHD_run(worker->daemon) != MHD_YES)
+            break;
+        more = MHD_get_timeout(worker->daemon, &timeout) == MHD_YES;
+        if (!more || timeout > 0)
+            break;
+    }
+    return more ? worker->loop.now_us + (uint64_t) timeout * 1000
+                : worker->loop.now_us + LONGEST_TURN_US;
+}
+
+static void worker_publish(struct worker *worker)
+{
+    struct worker_status *status = &worker->status;
+
+    atomic_store_explicit(&status->turned_us, worker->loop.now_us, memory_order_relaxed);
+    atomic_store_explicit(&status->can_decide,
+                          worker->decide.state == DATABASE_READY && worker->ruleset != NULL &&
+                              database_lag(&worker->decide) <= worker->options->decide_timeout,
+                          memory_order_relaxed);
+    atomic_store_explicit(&status->can_log,
+                          worker->log.state == DATABASE_READY && !outcomes_full(worker),
+                          memory_order_relaxed);
+    atomic_store_explicit(&status->requests, request_count(worker), memory_order_relaxed);
+    atomic_store_explicit(&status->rows_waiting, worker->outcomes.queued, memory_order_relaxed);
+}
+
+/* Returns until when the next turn may wait. */
+static uint64_t worker_turn(struct worker *worker, uint64_t until_us)
+{
+    loop_turn(&worker->loop, worker->http_due || worker->upstream_due ? 0 : until_us);
+    forward_turn(worker);
+    until_us = worker_run_http(worker);
+    database_turn(&worker->decide);
+    outcomes_turn(worker);
+    database_turn(&worker->log);
+    worker_publish(worker);
+    return until_us;
+}
+
+/* ---- the end ---- */
+
+static bool worker_idle(const struct worker *worker)
+{
+    return worker->clients == NULL && worker->outcomes.held == 0;
+}
+
+static void worker_drain(struct worker *worker)
+{
+    worker->draining = true;
+    worker->drain_until_us = worker->loop.now_us + worker->options->drain_timeout;
+    receive_drain(worker);
+}
+
+/* Time is over: everybody gets an answer and every attempt a row, as far as a last moment allows.
+ */
+static void worker_abort(struct worker *worker)
+{
+    uint64_t end = worker->loop.now_us + LAST_MOMENT_US;
+    struct log_line line;
+
+    worker->lost = true;
+    if (log_begin(&line, LOG_WARNING, "drain_over", "stopping with work still in hand"))
+    {
+        log_number(&line, "requests", (int64_t) request_count(worker));
+        log_number(&line, "log_rows", (int64_t) worker->outcomes.held);
+        log_end(&line);
+    }
+    receive_abort(worker);
+    while (!worker_idle(worker) && worker->loop.now_us < end)
+        (void) worker_turn(worker, worker->loop.now_us + 10000);
+    receive_abort(worker);
+}
+
+static void worker_serve(struct worker *worker)
+{
+    uint64_t until_us = 0;
+
+    for (;;)
+    {
+        int order = atomic_load(&worker->order);
+
+        if (order != WORKER_SERVE && !worker->draining)
+            worker_drain(worker);
+        if (worker->draining && worker_idle(worker))
+            return;
+        if (order == WORKER_ABORT ||
+            (worker->draining && worker->loop.now_us >= worker->drain_until_us))
+        {
+            worker_abort(worker);
+            return;
+        }
+        if (worker->draining && until_us > worker->drain_until_us)
+            until_us = worker->drain_until_us;
+        until_us = worker_turn(worker, until_us);
+    }
+}
+
+/* ---- birth and death ---- */
+
+static void worker_woken(struct loop_source *source, uint32_t events)
+{
+    uint64_t count;
+
+    (void) events;
+    if (read(source->fd, &count, sizeof count) < 0)
+        return; /* nothing to read: the order itself is looked at every turn */
+}
+
+static void worker_decide_ready(void *owner)
+{
+    struct worker *worker = owner;
+
+    worker->ruleset_asked = false;
+    ruleset_refresh(worker);
+}
+
+static bool worker_open_databases(struct worker *worker)
+{
+    const struct options *options = worker->options;
+    uint64_t patience = options->decide_timeout * 10;
+
+    worker->decide.link = "decide";
+    worker->decide.session = options->decide_session;
+    worker->decide.statements = DECIDE_STATEMENTS;
+    worker->decide.statement_count = DECIDE_STATEMENT_COUNT;
+    worker->decide.became_ready = worker_decide_ready;
+    worker->decide.stalled_us = patience > STALLED_US ? patience : STALLED_US;
+    worker->log.link = "log";
+    worker->log.session = options->log_session;
+    worker->log.statements = LOG_STATEMENTS;
+    worker->log.statement_count = LOG_STATEMENT_COUNT;
+    worker->log.became_ready = outcomes_ready;
+    worker->decide.owner = worker->log.owner = worker;
+    worker->decide.url = worker->log.url = options->database_url;
+    return database_open(&worker->decide, &worker->loop, worker->max_in_flight * 4) &&
+           database_open(&worker->log, &worker->loop, 64);
+}
+
+static bool worker_open(struct worker *worker)
+{
+    if (!loop_open(&worker->loop) || worker->wakeup.fd < 0 ||
+        !loop_watch(&worker->loop, &worker->wakeup, EPOLLIN))
+        return false;
+    worker->exhausted = MHD_create_response_from_buffer(0, (void *) "", MHD_RESPMEM_PERSISTENT);
+    return worker->exhausted != NULL && forward_open(worker) && outcomes_open(worker) &&
+           worker_open_databases(worker) && ruleset_open(worker) &&
+           (worker->daemon = receive_listen(worker, worker->listen_fd)) != NULL;
+}
+
+static void worker_close(struct worker *worker)
+{
+    if (worker->daemon != NULL)
+        MHD_stop_daemon(worker->daemon);
+    if (worker->exhausted != NULL)
+        MHD_destroy_response(worker->exhausted);
+    forward_close(worker);
+    database_close(&worker->decide);
+    database_close(&worker->log);
+    outcomes_close(worker);
+    ruleset_close(worker);
+    request_free_pool(worker);
+    loop_close(&worker->loop);
+    close(worker->wakeup.fd);
+}
+
+static void *worker_run(void *argument)
+{
+    struct worker *worker = argument;
+
+    if (worker_open(worker))
+        worker_serve(worker);
+    else
+    {
+        worker->lost = true;
+        log_plain(LOG_ERROR, "worker_failed", "a worker could not start");
+        kill(getpid(), SIGTERM);
+    }
+    worker_close(worker);
+    atomic_store(&worker->ended, true);
+    return NULL;
+}
+
+bool worker_start(struct worker *worker, int number, const struct setup *setup, int fd)
+{
+    const struct options *options = &setup->options;
+    unsigned workers = options->workers;
+
+    memset(worker, 0, sizeof *worker);
+    worker->number = number;
+    worker->setup = setup;
+    worker->options = options;
+    worker->listen_fd = fd;
+    worker->max_in_flight = (options->max_in_flight + workers - 1) / workers;
+    worker->max_connections = (options->max_connections + workers - 1) / workers;
+    worker->log_queue = (options->log_queue + workers - 1) / workers;
+    worker->max_buffer = options->max_buffer / workers;
+    worker->wakeup = (struct loop_source){
+        .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = worker_woken, .owner = worker};
+    atomic_store(&worker->status.turned_us, loop_clock());
+    return pthread_create(&worker->thread, NULL, worker_run, worker) == 0;
+}
+
+void worker_give(struct worker *worker, enum worker_order order)
+{
+    uint64_t one = 1;
+
+    atomic_store(&worker->order, (int) order);
+    if (write(worker->wakeup.fd, &one, sizeof one) < 0)
+        return; /* its counter is full: it is being woken already */
+}
+
+bool worker_join(struct worker *worker)
+{
+    return pthread_join(worker->thread, NULL) == 0 && !worker->lost;
+}
