@@ -474,10 +474,13 @@ static void forward_attempt(struct request *request)
 
 void forward_begin(struct request *request)
 {
-    request->attempt = (struct attempt){.number = 1,
-                                        .webhook = request->decision.webhook,
-                                        .url = request->decision.url,
-                                        .side = request->decision.side};
+    bool unified = strcmp(request->decision.side, route_side_name(ROUTE_UNIFIED)) == 0;
+
+    request->attempt =
+        (struct attempt){.number = 1,
+                         .webhook = request->decision.webhook,
+                         .url = request->decision.url,
+                         .side = route_side_name(unified ? ROUTE_UNIFIED : ROUTE_LEGACY)};
     forward_attempt(request);
 }
 
@@ -486,7 +489,7 @@ static void forward_fall_back(struct request *request)
     request->attempt = (struct attempt){.number = 2,
                                         .webhook = request->decision.fallback_webhook,
                                         .url = request->decision.fallback_url,
-                                        .side = "legacy"};
+                                        .side = route_side_name(ROUTE_LEGACY)};
     forward_attempt(request);
 }
 

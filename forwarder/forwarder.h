@@ -67,8 +67,9 @@
 #define ITEM_LIMIT 1000        /* items of one POST that are logged; Meta sends at most as many */
 #define ERROR_LIMIT 160        /* bytes of error_message, its NUL included */
 #define KEPT_BUFFER (64 << 10) /* a pooled request keeps buffers up to this size */
-#define IDLE_UPSTREAM_SECONDS 2L /* a connection to a function idle for longer is not used again   \
-                                  */
+#define IDLE_UPSTREAM_SECONDS                                                                      \
+    2L /* a connection to a function idle for longer is not used again                             \
+        */
 #define CONFIGURED_HEADER_LIMIT 32
 
 /* ---------------------------------------------------------------------------------------------
@@ -382,7 +383,8 @@ struct outcome
     int64_t config_version;
     double response_time_ms;
     bool success, ambiguous;
-    const char *webhook_name, *domain, *routed_to, *reason; /* into `text`, NULL: null */
+    const char *routed_to;                      /* a literal */
+    const char *webhook_name, *domain, *reason; /* into `text`, NULL: null */
     const char *from_number, *message_id, *message_type, *correlation_id;
     char error_message[ERROR_LIMIT]; /* "": null */
     char text[];
@@ -406,8 +408,9 @@ struct upstream
 /* The attempt under way. */
 struct attempt
 {
-    int number; /* 1, or 2 for the fallback */
-    const char *webhook, *url, *side;
+    int number;                /* 1, or 2 for the fallback */
+    const char *webhook, *url; /* in the decision */
+    const char *side;          /* a literal: the log row keeps it longer than the decision lives */
     route_fallback_policy policy;
     uint64_t timeout_us;
     uint64_t started_us;

@@ -38,7 +38,7 @@ static int hundredths(const char *percentage)
 /* What of a row comes from the decision on its item. */
 struct outcome_source
 {
-    const char *texts[8]; /* in the order of outcome_place() */
+    const char *texts[7]; /* in the order in which outcome_make() places them */
     int bucket, percentage;
 };
 
