@@ -110,19 +110,18 @@ static void check_decision(const route_decision *decision)
             decision->side == ROUTE_LEGACY);
 }
 
-typedef struct walk
+typedef struct item_walk
 {
     const uint8_t *data;
     size_t size;
     size_t items;
-    size_t last_end;
     bool agreed;
     route_decision first;
-} walk;
+} item_walk;
 
 static bool visit(void *context, size_t item, const route_decision *decision)
 {
-    walk *walk = context;
+    item_walk *walk = context;
     route_range range = decision->range;
 
     REQUIRE(item == walk->items);
@@ -153,7 +152,7 @@ static void require_same(const route_decision *a, const route_decision *b)
 static route_decision check_ruleset(const route_ruleset *ruleset, const uint8_t *data, size_t size,
                                     route_text name)
 {
-    walk walk = {.data = data, .size = size, .agreed = true};
+    item_walk walk = {.data = data, .size = size, .agreed = true};
     route_decision decision;
     route_decision again;
     size_t items = route_decide(ruleset, data, size, name, NULL, &decision);

@@ -366,16 +366,16 @@ static void test_damaged(void **state)
  * Memory
  * ------------------------------------------------------------------------------------------ */
 
-typedef struct meter
+typedef struct test_meter
 {
     long held;  /* blocks */
     long calls; /* so far */
     long fails; /* the call that fails; -1: none */
-} meter;
+} test_meter;
 
 static void *metered_allocate(void *context, size_t size)
 {
-    meter *meter = context;
+    test_meter *meter = context;
 
     if (meter->calls++ == meter->fails)
         return NULL;
@@ -386,7 +386,7 @@ static void *metered_allocate(void *context, size_t size)
 
 static void metered_release(void *context, void *memory)
 {
-    meter *meter = context;
+    test_meter *meter = context;
 
     assert_non_null(memory);
     meter->held--;
@@ -396,7 +396,7 @@ static void metered_release(void *context, void *memory)
 static void test_every_allocation_may_fail(void **state)
 {
     static const char snapshot[] = SEED("50", "t");
-    meter meter = {0, 0, -1};
+    test_meter meter = {0, 0, -1};
     route_allocator allocator = {metered_allocate, metered_release, &meter};
     route_ruleset *rules = route_ruleset_compile(snapshot, sizeof(snapshot) - 1, &allocator, NULL);
     long calls = meter.calls;
@@ -420,15 +420,15 @@ static void test_every_allocation_may_fail(void **state)
 }
 
 /* Memory that is given back as a whole: no release is called. */
-typedef struct arena
+typedef struct arena_memory
 {
     size_t used;
     _Alignas(16) char bytes[1 << 20];
-} arena;
+} arena_memory;
 
 static void *arena_allocate(void *context, size_t size)
 {
-    arena *arena = context;
+    arena_memory *arena = context;
     void *memory = arena->bytes + arena->used;
 
     arena->used += (size + 15) / 16 * 16;
@@ -438,7 +438,7 @@ static void *arena_allocate(void *context, size_t size)
 static void test_arena(void **state)
 {
     static const char snapshot[] = SEED("50", "t");
-    static arena arena;
+    static arena_memory arena;
     const route_allocator allocator = {arena_allocate, NULL, &arena};
     route_ruleset *rules = route_ruleset_compile(snapshot, sizeof(snapshot) - 1, &allocator, NULL);
     route_decision decision;
