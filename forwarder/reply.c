@@ -16,7 +16,7 @@ static bool add(struct MHD_Response *response, const char *name, const char *val
     return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
-/* Where it went and why; only for what has been decided. */
+/* Where it went in the end; and the decision, with a word when it was not followed. */
 static bool add_decision(const struct request *request, struct MHD_Response *response)
 {
     const struct decision *decision = &request->decision;
@@ -25,7 +25,8 @@ static bool add_decision(const struct request *request, struct MHD_Response *res
 
     if (attempt->webhook == NULL)
         return true;
-    snprintf(text, sizeof text, "%s; reason=%s", attempt->side, decision->reason);
+    snprintf(text, sizeof text, "%s; reason=%s%s", decision->side, decision->reason,
+             attempt->number > 1 ? "; fallback" : "");
     return add(response, "X-Routed-To", attempt->webhook) &&
            add(response, "X-Routing-Decision", text);
 }
