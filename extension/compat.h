@@ -14,6 +14,13 @@
 #include "varatt.h"
 #endif
 
+/* 17 moved the number that a transaction has in its backend. Wants storage/proc.h. */
+#if PG_VERSION_NUM >= 170000
+#define MY_LOCAL_TRANSACTION_ID (MyProc->vxid.lxid)
+#else
+#define MY_LOCAL_TRANSACTION_ID (MyProc->lxid)
+#endif
+
 /* 18 lets a module say its name and version (pg_get_loaded_modules()). */
 #if PG_VERSION_NUM >= 180000
 #define WEBHOOK_ROUTING_MODULE_MAGIC \

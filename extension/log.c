@@ -17,15 +17,18 @@
 #include "common/hmac.h"
 #include "common/sha2.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/queryenvironment.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "webhook_routing.h"
 
@@ -173,8 +176,8 @@ log_trigger(FunctionCallInfo fcinfo, const char *name, TriggerEvent event)
 
 /* --- Batches ------------------------------------------------------------------------------ */
 
-/* Raises unless all arguments are lists of the same length. */
-static void
+/* Raises unless all arguments are lists of the same length; returns the length. */
+static int
 check_batch(FunctionCallInfo fcinfo)
 {
 	int			rows = 0;
@@ -201,6 +204,53 @@ check_batch(FunctionCallInfo fcinfo)
 							   batch[i].parameter, length, ARR_NDIM(values), rows),
 					 errhint("Give each row its place in every array, NULL where there is no value.")));
 	}
+	return rows;
+}
+
+/*
+ * The arguments as a relation that a command can name, "batch": a row per place in the arrays, which
+ * costs a quarter of what unnest() of all of them would.
+ */
+static EphemeralNamedRelation
+batch_relation(FunctionCallInfo fcinfo, int rows)
+{
+	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
+	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
+	TupleDesc	descriptor = CreateTemplateTupleDesc(lengthof(batch));
+	Datum	   *values[lengthof(batch)];
+	bool	   *nulls[lengthof(batch)];
+
+	for (int i = 0; i < lengthof(batch); i++)
+	{
+		int16		length;
+		bool		by_value;
+		char		alignment;
+		int			count;
+
+		TupleDescInitEntry(descriptor, i + 1, batch[i].column, batch[i].type, -1, 0);
+		get_typlenbyvalalign(batch[i].type, &length, &by_value, &alignment);
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(i), batch[i].type, length, by_value, alignment,
+						  &values[i], &nulls[i], &count);
+	}
+	for (int row = 0; row < rows; row++)
+	{
+		Datum		row_values[lengthof(batch)];
+		bool		row_nulls[lengthof(batch)];
+
+		for (int i = 0; i < lengthof(batch); i++)
+		{
+			row_values[i] = values[i][row];
+			row_nulls[i] = nulls[i][row];
+		}
+		tuplestore_putvalues(store, descriptor, row_values, row_nulls);
+	}
+
+	relation->md.name = "batch";
+	relation->md.tupdesc = descriptor;
+	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+	relation->md.enrtuples = rows;
+	relation->reldata = store;
+	return relation;
 }
 
 static const char *
@@ -215,10 +265,7 @@ batch_command(void)
 	appendStringInfoString(&built, "INSERT INTO %s.webhook_routing_logs (");
 	for (int i = 0; i < lengthof(batch); i++)
 		appendStringInfo(&built, "%s%s", i > 0 ? ", " : "", batch[i].column);
-	appendStringInfoString(&built, ") SELECT * FROM unnest(");
-	for (int i = 0; i < lengthof(batch); i++)
-		appendStringInfo(&built, "%s$%d", i > 0 ? ", " : "", i + 1);
-	appendStringInfoString(&built, ") ON CONFLICT DO NOTHING");
+	appendStringInfoString(&built, ") SELECT * FROM batch ON CONFLICT DO NOTHING");
 	command = MemoryContextStrdup(TopMemoryContext, built.data);
 	return command;
 }
@@ -254,24 +301,17 @@ store_routing_logs(PG_FUNCTION_ARGS)
 {
 	static LogPlan plan;
 	MemoryContext context = CurrentMemoryContext;
-	Oid			types[lengthof(batch)];
-	Datum		values[lengthof(batch)];
+	EphemeralNamedRelation relation = batch_relation(fcinfo, check_batch(fcinfo));
 	int64		stored;
 
-	check_batch(fcinfo);
-	for (int i = 0; i < lengthof(batch); i++)
-	{
-		types[i] = get_array_type(batch[i].type);
-		values[i] = PG_GETARG_DATUM(i);
-	}
 	plan.command = batch_command();
-
 	SPI_connect();
 	PG_TRY();
 	{
-		int			result = SPI_execute_plan(log_plan(fcinfo, &plan, lengthof(batch), types),
-											  values, NULL, false, 0);
+		int			result;
 
+		SPI_register_relation(relation);
+		result = SPI_execute_plan(log_plan(fcinfo, &plan, 0, NULL), NULL, NULL, false, 0);
 		if (result != SPI_OK_INSERT)
 			elog(ERROR, "storing log rows failed: %s", SPI_result_code_string(result));
 	}
@@ -288,6 +328,7 @@ store_routing_logs(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	stored = (int64) SPI_processed;
 	SPI_finish();
+	tuplestore_end(relation->reldata);
 	PG_RETURN_INT64(stored);
 }
 
@@ -394,7 +435,7 @@ webhook_routing_log_begin(PG_FUNCTION_ARGS)
 		SPI_finish();
 		current.hash_senders = true;
 	}
-	current.transaction = MyProc->lxid;
+	current.transaction = MY_LOCAL_TRANSACTION_ID;
 	PG_RETURN_POINTER(NULL);
 }
 
@@ -412,7 +453,7 @@ webhook_routing_log_hash(PG_FUNCTION_ARGS)
 	Datum		values[lengthof(columns)];
 	bool		nulls[lengthof(columns)] = {false};
 
-	if (!current.hash_senders || current.transaction != MyProc->lxid)
+	if (!current.hash_senders || current.transaction != MY_LOCAL_TRANSACTION_ID)
 		return PointerGetDatum(trigger->tg_trigtuple);
 	for (int i = 0; i < lengthof(columns); i++)
 	{

@@ -22,6 +22,8 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 
+#include "compat.h"
+
 /* What the log needs from the config in force. */
 typedef struct LogSettings
 {

@@ -16,6 +16,8 @@
 #include "postgres.h"
 #include "fmgr.h"
 
+#include "compat.h"
+
 /*
  * 36 buckets to each doubling: a factor of 2^(1/36) from bound to bound, and a relative error of
  * at most (2^(1/36) - 1) / (2^(1/36) + 1) = 0.963 %.
