@@ -22,9 +22,6 @@ void		_PG_init(void);
 PG_FUNCTION_INFO_V1(webhook_routing_acquire_lock);
 PG_FUNCTION_INFO_V1(webhook_routing_invalidate);
 
-/* Read from the backend by whoever wonders which build it runs. */
-const char *const webhook_routing_version = WEBHOOK_ROUTING_VERSION;
-
 void
 _PG_init(void)
 {

@@ -57,7 +57,6 @@ typedef struct CachedRuleset
 } CachedRuleset;
 
 /* module.c */
-extern const char *const webhook_routing_version;
 
 /* A table of the extension, found in the schema of the function that is being called. Raises when
  * it is missing. */

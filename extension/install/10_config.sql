@@ -225,7 +225,8 @@ AS $function$
 	                       WHEN 'array' THEN translate(n.value::text, '[]" ', '{}')
 	                       WHEN 'null' THEN 'null' ELSE n.value #>> '{}' END AS new_value) shown
 	 WHERE n.value IS DISTINCT FROM o.value
-	   AND n.key <> ALL ('{id,created_at,updated_at,created_by,notes,version,change,is_seed,config_version}')
+	   AND n.key <> ALL ('{id,created_at,updated_at,created_by,notes,version,change,installed,is_seed,
+						   config_version}')
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_difference(jsonb, jsonb) IS
 	'Internal: what differs between two rows, old -> new';

@@ -531,7 +531,8 @@ BEGIN
 	PERFORM @extschema@.webhook_routing_check_value(
 		NEW.domain ~ '^[a-z0-9][a-z0-9_-]{0,62}$' AND NEW.domain <> 'unknown', 'domain name', NEW.domain,
 		'up to 63 small letters, digits, dashes and underscores, but not "unknown"');
-	IF NOT EXISTS (SELECT FROM @extschema@.webhook_routing_targets t WHERE t.name = NEW.legacy_target) THEN
+	IF NOT EXISTS (SELECT FROM @extschema@.webhook_routing_targets t
+					WHERE t.name = NEW.legacy_target) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('there is no target "%s"', NEW.legacy_target),
 			HINT = format('INSERT INTO webhook_routing_targets (name) VALUES (%L);', NEW.legacy_target);
@@ -697,7 +698,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
-	IF NOT pg_has_role(current_user, (SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
+	IF NOT pg_has_role(current_user, (SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID),
+					   'USAGE') THEN
 		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
 			MESSAGE = format('only the owner of %s restores its rows', TG_TABLE_NAME),
 			HINT = 'Leave the version and the date out; they are given.';
@@ -777,7 +779,8 @@ CREATE TRIGGER c_record_update AFTER UPDATE ON @extschema@.webhook_routing_targe
 CREATE TRIGGER c_record_delete AFTER DELETE ON @extschema@.webhook_routing_targets
 	REFERENCING OLD TABLE AS old_rows
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
-CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_targets
+CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE
+	ON @extschema@.webhook_routing_targets
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
 ALTER TABLE @extschema@.webhook_routing_targets ENABLE ALWAYS TRIGGER invalidate_ruleset;
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_targets
@@ -818,7 +821,8 @@ CREATE TRIGGER c_record_update AFTER UPDATE ON @extschema@.webhook_routing_domai
 CREATE TRIGGER c_record_delete AFTER DELETE ON @extschema@.webhook_routing_domains
 	REFERENCING OLD TABLE AS old_rows
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
-CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_domains
+CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE
+	ON @extschema@.webhook_routing_domains
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
 ALTER TABLE @extschema@.webhook_routing_domains ENABLE ALWAYS TRIGGER invalidate_ruleset;
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_domains
@@ -859,7 +863,8 @@ CREATE TRIGGER c_record_update AFTER UPDATE ON @extschema@.webhook_routing_keywo
 CREATE TRIGGER c_record_delete AFTER DELETE ON @extschema@.webhook_routing_keywords
 	REFERENCING OLD TABLE AS old_rows
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
-CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_keywords
+CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE
+	ON @extschema@.webhook_routing_keywords
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
 ALTER TABLE @extschema@.webhook_routing_keywords ENABLE ALWAYS TRIGGER invalidate_ruleset;
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_keywords
