@@ -75,29 +75,63 @@ static __attribute__((noinline)) void report_hits(const route_automaton *automat
 /* Where the reading of a text stands. */
 typedef struct reading
 {
-    uint32_t ref; /* to the state */
+    uint32_t ref; /* to the state, without ROUTE_MATCH_HIT */
     uint32_t position;
 } reading;
 
-/* Takes the step for one folded byte. */
-static inline reading step(const route_automaton *automaton, reading from, uint8_t class,
+/* Takes the step to a state and reports what ends there. A state that stays itself read another
+ * blank of a run, or is inside of no pattern: no position is taken. The flag is taken off only
+ * where it is set: each step waits for the one before it. */
+static inline reading move(const route_automaton *automaton, reading from, uint32_t to,
                            route_hits *hits)
 {
-    reading to;
-
-    if (__builtin_expect(from.ref < automaton->row_entries, 1))
-        to.ref = automaton->rows[from.ref + class];
-    else
-        to.ref = deep_step(automaton, state_of(automaton, from.ref), class);
-    if (__builtin_expect(to.ref & ROUTE_MATCH_HIT, 0))
+    if (__builtin_expect(to & ROUTE_MATCH_HIT, 0))
     {
-        to.ref &= ~ROUTE_MATCH_HIT;
-        report_hits(automaton, state_of(automaton, to.ref), from.position + (to.ref != from.ref),
-                    hits);
+        to &= ~ROUTE_MATCH_HIT;
+        report_hits(automaton, state_of(automaton, to), from.position + (to != from.ref), hits);
     }
-    /* A state that stays itself read another blank of a run, or is inside of no pattern. */
-    to.position = from.position + (to.ref != from.ref);
-    return to;
+    return (reading){to, from.position + (to != from.ref)};
+}
+
+/* Takes the step for one folded byte, from whatever state. */
+static reading step(const route_automaton *automaton, reading from, uint8_t class, route_hits *hits)
+{
+    return move(automaton, from, deep_step(automaton, state_of(automaton, from.ref), class), hits);
+}
+
+/* Reads plain ASCII for as long as states have rows; returns where it stopped. */
+static inline const uint8_t *read_plain(const route_automaton *automaton, const uint8_t *p,
+                                        const uint8_t *end, reading *at, route_hits *hits)
+{
+    const uint32_t *rows = automaton->rows;
+    uint32_t row_entries = automaton->row_entries;
+    reading now = *at;
+
+    for (; p < end && now.ref < row_entries; p++)
+    {
+        uint8_t class = automaton->class_of_raw[*p];
+
+        if (__builtin_expect(class == ROUTE_MATCH_DECODE, 0))
+            break;
+        now = move(automaton, now, rows[now.ref + class], hits);
+    }
+    *at = now;
+    return p;
+}
+
+/* Reads the character at p, whatever it is. */
+static const uint8_t *read_character(const route_automaton *automaton, const uint8_t *p,
+                                     const uint8_t *end, reading *at, route_hits *hits)
+{
+    uint8_t folded[ROUTE_FOLD_MAX];
+    uint32_t character;
+    size_t count;
+
+    p = route_json_character(p, end, &character);
+    count = route_fold_character(character, folded);
+    for (size_t i = 0; i < count; i++)
+        *at = step(automaton, *at, automaton->class_of[folded[i]], hits);
+    return p;
 }
 
 void route_hits_clear(route_hits *hits, size_t pattern_count)
@@ -116,24 +150,8 @@ void route_match_string(const route_automaton *automaton, const route_document *
 
     if (automaton->state_count == 0)
         return;
-    while (p < end)
-    {
-        uint8_t class = automaton->class_of_raw[*p];
-        uint8_t folded[ROUTE_FOLD_MAX];
-        uint32_t character;
-        size_t count;
-
-        if (__builtin_expect(class != ROUTE_MATCH_DECODE, 1))
-        {
-            at = step(automaton, at, class, hits);
-            p++;
-            continue;
-        }
-        p = route_json_character(p, end, &character);
-        count = route_fold_character(character, folded);
-        for (size_t i = 0; i < count; i++)
-            at = step(automaton, at, automaton->class_of[folded[i]], hits);
-    }
+    while ((p = read_plain(automaton, p, end, &at, hits)) < end)
+        p = read_character(automaton, p, end, &at, hits);
     at = step(automaton, at, BLANK_CLASS, hits);
     at = step(automaton, at, automaton->class_of[ROUTE_FOLD_END], hits);
     hits->position = at.position;

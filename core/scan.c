@@ -21,9 +21,15 @@
  * behind it, or NULL when the input breaks the grammar there.
  * ------------------------------------------------------------------------------------------ */
 
-static inline const uint8_t *skip_space(const uint8_t *p, const uint8_t *end)
+static inline bool is_space(uint8_t byte)
 {
-    while (p < end && *p <= ' ' && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r'))
+    return byte == ' ' || byte == '\n' || byte == '\t' || byte == '\r';
+}
+
+/* Only where white space must end before the input does. */
+static inline const uint8_t *pass_space(const uint8_t *p)
+{
+    while (UNLIKELY(*p <= ' ') && is_space(*p))
         p++;
     return p;
 }
@@ -179,7 +185,7 @@ static const uint8_t *scan_literal(const uint8_t *p, const uint8_t *end, const c
 }
 
 /* A value that is no container. */
-static inline const uint8_t *scan_scalar(const uint8_t *p, const uint8_t *end)
+static const uint8_t *scan_scalar(const uint8_t *p, const uint8_t *end)
 {
     switch (*p)
     {
@@ -196,74 +202,59 @@ static inline const uint8_t *scan_scalar(const uint8_t *p, const uint8_t *end)
     }
 }
 
-/* From where a key must begin to behind its colon. */
-static inline const uint8_t *scan_key(const uint8_t *p, const uint8_t *end)
-{
-    p = skip_space(p, end);
-    if (p == end || *p != '"' || (p = scan_string(p + 1, end)) == NULL)
-        return NULL;
-    p = skip_space(p, end);
-    return p < end && *p == ':' ? p + 1 : NULL;
-}
-
 /* What is open: the number of the container's landmark, doubled, plus one for an object. */
 typedef uint16_t open_container;
 
-bool route_scan(route_document *document, const void *bytes, size_t length)
+/*
+ * Scans the container at p, which is the whole rest of the input up to `end`: the last byte closes
+ * a container. So a byte is there wherever the grammar looks at one: none but a closing bracket, or
+ * a string without end, leads past the last byte. Returns false when the input breaks the grammar.
+ */
+static bool scan_container(route_document *document, const uint8_t *p, const uint8_t *end)
 {
-    const uint8_t *p = bytes;
-    const uint8_t *end;
     uint32_t containers = 0; /* that have a landmark */
     uint32_t depth = 0;
     open_container open[ROUTE_MAX_DEPTH];
     bool in_object;
 
-    if (length == 0 || length > ROUTE_MAX_PAYLOAD)
+open:
+    if (UNLIKELY(depth == ROUTE_MAX_DEPTH))
         return false;
-    end = p + length;
-    document->text = p;
-    document->end = end;
-    p = skip_space(p, end);
-    document->root = (uint32_t) (p - document->text);
+    in_object = *p == '{';
+    open[depth++] = (open_container) (containers * 2 + in_object);
+    containers += containers < ROUTE_LANDMARKS;
+    p = pass_space(p + 1);
+    if (*p == (in_object ? '}' : ']'))
+        goto close;
+    if (!in_object)
+        goto value;
+
+key:
+    if (*p != '"' || (p = scan_string(p + 1, end)) == NULL)
+        return false;
+    p = pass_space(p);
+    if (*p != ':')
+        return false;
+    p = pass_space(p + 1);
 
 value:
-    p = skip_space(p, end);
-    if (UNLIKELY(p == end))
-        return false;
-    if (*p == '{' || *p == '[')
-    {
-        if (depth == ROUTE_MAX_DEPTH)
-            return false;
-        in_object = *p == '{';
-        open[depth++] = (open_container) (containers * 2 + in_object);
-        if (containers < ROUTE_LANDMARKS)
-            containers++;
-        p = skip_space(p + 1, end);
-        if (p < end && *p == (in_object ? '}' : ']'))
-            goto close;
-        if (!in_object)
-            goto value;
-        goto key;
-    }
-    if ((p = scan_scalar(p, end)) == NULL)
+    if (LIKELY(*p == '"'))
+        p = scan_string(p + 1, end);
+    else if (*p == '{' || *p == '[')
+        goto open;
+    else
+        p = scan_scalar(p, end);
+    if (p == NULL)
         return false;
 
 behind_value:
-    if (depth == 0)
-    {
-        document->landmark_count = containers;
-        return skip_space(p, end) == end;
-    }
-    in_object = open[depth - 1] & 1;
-    p = skip_space(p, end);
-    if (UNLIKELY(p == end))
-        return false;
+    p = pass_space(p);
     if (*p == ',')
     {
-        p++;
-        if (!in_object)
-            goto value;
-        goto key;
+        p = pass_space(p + 1);
+        if (in_object)
+            goto key;
+        goto value;
     }
     if (*p != (in_object ? '}' : ']'))
         return false;
@@ -274,12 +265,36 @@ close:
     if (open[depth] / 2 < ROUTE_LANDMARKS)
         document->landmarks[open[depth] / 2] =
             (route_landmark){(uint32_t) (p - document->text), containers};
+    if (p == end || depth == 0)
+    {
+        document->landmark_count = containers;
+        return p == end && depth == 0;
+    }
+    in_object = open[depth - 1] & 1;
     goto behind_value;
+}
 
-key:
-    if ((p = scan_key(p, end)) == NULL)
+bool route_scan(route_document *document, const void *bytes, size_t length)
+{
+    const uint8_t *p = bytes;
+    const uint8_t *end;
+
+    if (length == 0 || length > ROUTE_MAX_PAYLOAD)
         return false;
-    goto value;
+    end = p + length;
+    document->text = p;
+    document->end = end;
+    document->landmark_count = 0;
+    while (p < end && is_space(*p))
+        p++;
+    while (p < end && is_space(end[-1]))
+        end--;
+    if (p == end)
+        return false;
+    document->root = (uint32_t) (p - document->text);
+    if (*p != '{' && *p != '[')
+        return scan_scalar(p, end) == end;
+    return (end[-1] == '}' || end[-1] == ']') && scan_container(document, p, end);
 }
 
 bool route_is_json(const void *bytes, size_t length)
