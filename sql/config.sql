@@ -178,6 +178,20 @@ DROP TABLE webhook_routing_config;
 CREATE FUNCTION get_current_routing_config() RETURNS integer LANGUAGE sql AS 'SELECT 1';
 CREATE EXTENSION webhook_routing;
 DROP FUNCTION get_current_routing_config();
+-- What lies in the schema beforehand, and fits better than the system's own, is not called.
+CREATE SCHEMA regress_routing_trap;
+CREATE FUNCTION regress_routing_trap.unnest(text[]) RETURNS SETOF text LANGUAGE sql AS 'SELECT (1 / 0)::text';
+CREATE FUNCTION regress_routing_trap.sprung(numeric, integer) RETURNS boolean LANGUAGE sql AS 'SELECT 1 / 0 > 0';
+CREATE OPERATOR regress_routing_trap.>= (LEFTARG = numeric, RIGHTARG = integer, FUNCTION = regress_routing_trap.sprung);
+CREATE EXTENSION webhook_routing SCHEMA regress_routing_trap;
+SET search_path = regress_routing_trap, public;
+SELECT version FROM update_routing_percentage(5);
+INSERT INTO webhook_routing_keywords (domain, pattern) VALUES ('jobs', 'akazi');
+SELECT count(*) FROM route_decide('{}'::text);
+SELECT count(*) > 0 AS found FROM validate_routing_config();
+RESET search_path;
+DROP EXTENSION webhook_routing;
+DROP SCHEMA regress_routing_trap CASCADE;
 -- Any schema will do, also one whose name needs quotes.
 CREATE SCHEMA "Regress Routing";
 CREATE EXTENSION webhook_routing SCHEMA "Regress Routing";

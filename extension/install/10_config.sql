@@ -1,3 +1,7 @@
+-- The whole script runs with nothing on its path that somebody could have put a function or an
+-- operator into: what is ours is qualified with the schema throughout.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- The configuration, as a table that only grows: a change is a new row, so the table is its own
 -- history. Whoever adds a row, by a verb below, by an edit of a rule, or by hand, passes the same
 -- trigger, and the trigger takes the one lock that serialises changes.
