@@ -146,7 +146,7 @@ SELECT command, may('regress_stranger', command) AS stranger, may('regress_forwa
 	'UPDATE webhook_routing_rollups SET errors = 0',
 	'TABLE webhook_routing_secrets',
 	'SELECT webhook_routing_append(''{}'', ''x'')',
-	'SELECT webhook_routing_make_day(''2020-01-01'', ''x'')',
+	'SELECT webhook_routing_switch_days(''{}'', ''{}'')',
 	'SELECT * FROM grant_routing_role(''operator'', ''regress_stranger'')'
 	]) AS command;
 

@@ -47,67 +47,63 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_move_day(date, regclass) IS
 	'Internal: move the rows of a day from the DEFAULT partition into the table of that day';
 
--- The table of a day, filled with what DEFAULT has of it, and not yet a partition: until then
--- nobody waits. The check lets ATTACH take it without reading it.
-CREATE FUNCTION @extschema@.webhook_routing_make_day(day date, leaf text) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
-AS $function$
-BEGIN
-	EXECUTE format(
-		'CREATE TABLE @extschema@.%1$I (LIKE @extschema@.webhook_routing_logs'
-		' INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE,'
-		' PRIMARY KEY (id, created_at),'
-		' CONSTRAINT day CHECK (created_at >= %2$L AND created_at < %3$L))',
-		leaf, day::timestamptz, (day + 1)::timestamptz);
-	EXECUTE format('COMMENT ON TABLE @extschema@.%I IS %L', leaf,
-				   format('Log rows of %s (UTC)', day));
-	PERFORM @extschema@.webhook_routing_revoke_all(format('@extschema@.%I', leaf)::regclass);
-	RETURN @extschema@.webhook_routing_move_day(day, format('@extschema@.%I', leaf)::regclass);
-END
-$function$;
-COMMENT ON FUNCTION @extschema@.webhook_routing_make_day(date, text) IS
-	'Internal: make the table of a day with the rows that the DEFAULT partition has of it';
-
--- Makes partitions of the prepared tables and drops the expired ones, in one go at the end of the
--- transaction. Writers are kept out from before the first row that came late is moved until the
--- transaction ends: one who had chosen DEFAULT for a row of a new day would otherwise be refused.
--- Raises lock_not_available when somebody does not let go of a lock within the caller's lock_timeout.
-CREATE FUNCTION @extschema@.webhook_routing_switch_days(added date[], dropped text[])
-RETURNS void
+-- Makes the partitions of days, with what DEFAULT has of them, and drops expired ones. All locks come
+-- first, so that nothing has been done in vain when one cannot be had within the caller's
+-- lock_timeout (lock_not_available). From then to the end of the transaction writers wait: one who had
+-- chosen DEFAULT for a row of a new day would be refused, and one who stores a row again that is
+-- being moved would not see it. Creating and dropping takes milliseconds; moving, a second for some
+-- 90,000 rows, and there are any only when nobody has called for a week. Returns what it made:
+-- name, rows, name, rows, ...
+CREATE FUNCTION @extschema@.webhook_routing_switch_days(added date[], expired text[])
+RETURNS text[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $function$
 DECLARE
+	made text[] := '{}';
 	day  date;
 	leaf text;
 BEGIN
-	IF dropped <> '{}' THEN
+	IF expired <> '{}' THEN
 		LOCK TABLE ONLY @extschema@.webhook_routing_logs IN ACCESS EXCLUSIVE MODE;
 	ELSE
 		LOCK TABLE ONLY @extschema@.webhook_routing_logs IN SHARE ROW EXCLUSIVE MODE;
 	END IF;
-	FOREACH day IN ARRAY added LOOP
-		leaf := format('@extschema@.%I', to_char(day, '"webhook_routing_logs_"YYYYMMDD'));
-		PERFORM @extschema@.webhook_routing_move_day(day, leaf::regclass);
-		EXECUTE format('ALTER TABLE @extschema@.webhook_routing_logs ATTACH PARTITION %s'
-					   ' FOR VALUES FROM (%L) TO (%L)',
-					   leaf, day::timestamptz, (day + 1)::timestamptz);
-		EXECUTE format('ALTER TABLE %s DROP CONSTRAINT day', leaf);
-	END LOOP;
-	FOREACH leaf IN ARRAY dropped LOOP
+	LOCK TABLE ONLY @extschema@.webhook_routing_logs_default IN ACCESS EXCLUSIVE MODE;
+
+	FOREACH leaf IN ARRAY expired LOOP
 		EXECUTE format('DROP TABLE @extschema@.%I', leaf);
 	END LOOP;
+	FOREACH day IN ARRAY added LOOP
+		leaf := to_char(day, '"webhook_routing_logs_"YYYYMMDD');
+		-- The check lets ATTACH take the table without reading it.
+		EXECUTE format(
+			'CREATE TABLE @extschema@.%1$I (LIKE @extschema@.webhook_routing_logs'
+			' INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE,'
+			' PRIMARY KEY (id, created_at),'
+			' CONSTRAINT day CHECK (created_at >= %2$L AND created_at < %3$L))',
+			leaf, day::timestamptz, (day + 1)::timestamptz);
+		EXECUTE format('COMMENT ON TABLE @extschema@.%I IS %L', leaf,
+					   format('Log rows of %s (UTC)', day));
+		PERFORM @extschema@.webhook_routing_revoke_all(format('@extschema@.%I', leaf)::regclass);
+		made := made || ARRAY[leaf, @extschema@.webhook_routing_move_day(
+			day, format('@extschema@.%I', leaf)::regclass)::text];
+		EXECUTE format('ALTER TABLE @extschema@.webhook_routing_logs ATTACH PARTITION @extschema@.%I'
+					   ' FOR VALUES FROM (%L) TO (%L)',
+					   leaf, day::timestamptz, (day + 1)::timestamptz);
+		EXECUTE format('ALTER TABLE @extschema@.%I DROP CONSTRAINT day', leaf);
+	END LOOP;
+	RETURN made;
 END
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_switch_days(date[], text[]) IS
-	'Internal: attach the tables of new days and drop those of expired ones, holding the locks shortly';
+	'Internal: make the partitions of days, drop expired ones, under locks that are taken first';
 
--- Call it hourly: the forwarder does. It never holds up anybody for longer than 50 ms at a time; what
--- it does not get in 20 attempts it leaves to the next call, and rows of a day without a partition
--- are safe in DEFAULT until then. Inside a longer transaction its locks last as long as that does.
+-- Call it hourly: the forwarder does. It waits for a lock, and lets others wait behind it, for 50 ms at
+-- a time; what it does not get in 20 attempts it leaves to the next call, and rows of a day without a
+-- partition are safe in DEFAULT until then. Inside a longer transaction its locks last as long as
+-- that does.
 CREATE FUNCTION @extschema@.routing_maintain()
 RETURNS TABLE (action text, object text, detail text)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -125,10 +121,8 @@ DECLARE
 	oldest       date;
 	added        date[];
 	expired      text[];
-	attached     text[] := '{}';
+	made         text[] := '{}';
 	removed      bigint;
-	day          date;
-	leaf         text;
 	blocker      text;
 BEGIN
 	-- Of the log table, so that several installations in one database do not meet.
@@ -184,46 +178,38 @@ BEGIN
 	                                             WHERE p.oid = '@extschema@.webhook_routing_logs'::regclass)
 	                      AND c.relname = to_char(w.day, '"webhook_routing_logs_"YYYYMMDD'));
 
-	BEGIN
-		FOREACH day IN ARRAY added LOOP
-			leaf := to_char(day, '"webhook_routing_logs_"YYYYMMDD');
-			removed := @extschema@.webhook_routing_make_day(day, leaf);
-			attached := attached || ARRAY[leaf, CASE removed WHEN 0 THEN 'empty'
-				ELSE format('%s rows from webhook_routing_logs_default', removed) END];
-		END LOOP;
-		FOR attempt IN 1..attempts LOOP
-			EXIT WHEN added = '{}' AND expired = '{}';
-			-- Dropping needs more than attaching. Who reads for long may put it off, but not both.
-			IF attempt > attempts / 2 AND expired <> '{}' THEN
-				expired := '{}';
-				RETURN QUERY VALUES ('postponed', 'expired partitions',
-									 'they are being read; the next call will drop them');
+	FOR attempt IN 1..attempts LOOP
+		EXIT WHEN added = '{}' AND expired = '{}';
+		-- Dropping needs more than making. Who reads for long may put it off, but not both.
+		IF attempt > attempts / 2 AND expired <> '{}' THEN
+			expired := '{}';
+			RETURN QUERY VALUES ('postponed', 'expired partitions',
+								 'they are in use; the next call will drop them');
+		END IF;
+		BEGIN
+			made := @extschema@.webhook_routing_switch_days(added, expired);
+			EXIT;
+		EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+			IF attempt = attempts THEN
+				SELECT string_agg(DISTINCT l.pid::text, ', ') INTO blocker
+				  FROM pg_locks l
+				 WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
+				   AND l.database = (SELECT d.oid FROM pg_database d
+				                      WHERE d.datname = current_database())
+				   AND l.relation IN ('@extschema@.webhook_routing_logs'::regclass,
+				                      '@extschema@.webhook_routing_logs_default'::regclass);
+				RETURN QUERY VALUES ('postponed', 'new partitions',
+					format('the log is locked by process %s; the next call will try again',
+						   coalesce(blocker, 'unknown')));
+				RETURN;
 			END IF;
-			BEGIN
-				PERFORM @extschema@.webhook_routing_switch_days(added, expired);
-				EXIT;
-			EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-				IF attempt = attempts THEN
-					RAISE;
-				END IF;
-			END;
-			PERFORM pg_sleep(0.05 + 0.1 * random());
-		END LOOP;
-	EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-		SELECT string_agg(DISTINCT l.pid::text, ', ') INTO blocker
-		  FROM pg_locks l
-		 WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
-		   AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-		   AND l.relation IN ('@extschema@.webhook_routing_logs'::regclass,
-		                      '@extschema@.webhook_routing_logs_default'::regclass);
-		RETURN QUERY VALUES ('postponed', 'new partitions',
-			format('the log is locked by process %s; the next call will try again',
-				   coalesce(blocker, 'unknown')));
-		RETURN;
-	END;
+		END;
+		PERFORM pg_sleep(0.05 + 0.1 * random());
+	END LOOP;
 
-	RETURN QUERY SELECT 'created', attached[i], attached[i + 1]
-				   FROM generate_series(1, cardinality(attached), 2) i;
+	RETURN QUERY SELECT 'created', made[i], CASE made[i + 1] WHEN '0' THEN 'empty'
+						ELSE format('%s rows from webhook_routing_logs_default', made[i + 1]) END
+				   FROM generate_series(1, cardinality(made), 2) i;
 	RETURN QUERY SELECT 'dropped', e, format('expired: log_retention is %s', retention)
 				   FROM unnest(expired) e;
 END
