@@ -3,6 +3,8 @@
 #
 # What the forwarder answers by itself: the handshake, health, and refusals that never reach a function.
 
+bats_require_minimum_version 1.5.0
+
 setup_file() {
     load helper
     stack_start e2e_front
@@ -111,10 +113,13 @@ refused() {
     }
 }
 
-# answered_400 BYTES WHAT
+# answered_400 BYTES WHAT. Closing while part of the request is unread makes the kernel send a reset,
+# which can overtake the answer: then once more.
 answered_400() {
-    local answer
-    answer=$(raw "$1" | head -n 1 | tr -d '\r')
+    local answer='' tries
+    for ((tries = 0; tries < 3 && ${#answer} == 0; tries++)); do
+        answer=$(raw "$1" | head -n 1 | tr -d '\r')
+    done
     [[ $answer =~ ^HTTP/1\.[01]\ 400 ]] || {
         echo "$2 was answered: $answer" >&2
         return 1
@@ -130,7 +135,6 @@ answered_400() {
     answered_400 "POST / HTTP/1.1\r\n${host}Content-Length: +2\r\n\r\n$body" 'a signed length'
     answered_400 "POST / HTTP/1.1\r\n${host}Content-Length: 2, 2\r\n\r\n$body" 'a list of lengths'
     answered_400 "POST / HTTP/1.1\r\n${host}Content-Length : 2\r\n\r\n$body" 'a space before the colon'
-    answered_400 "POST / HTTP/1.1\r\n${host}Content-Length: 2\r\nX-A: 1\r\n folded\r\n\r\n$body" 'a folded header'
     answered_400 "POST / HTTP/1.1\r\n${host}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" 'an unknown coding'
     answered_400 "POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" 'chunked twice'
     answered_400 "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n$body" 'no Host'
@@ -153,6 +157,16 @@ answered_400() {
     # And it still serves.
     post "$FIXTURES/text.json"
     equal "$status" 200
+}
+
+@test "a folded header is 400, or no function sees it, and one request stays one" {
+    local answer
+    answer=$(raw 'POST / HTTP/1.1\r\nHost: a\r\nX-Hub-Signature-256: sha256=00\r\n folded: 1\r\nContent-Length: 2\r\n\r\n{}')
+    equal "$(grep -c '^HTTP/' <<<"$answer")" 1 answers
+    [[ $answer =~ ^HTTP/1\.1\ 400 ]] || {
+        equal "$(seen '.total')" 1
+        equal "$(header_seen X-Hub-Signature-256)$(header_seen folded)" ''
+    }
 }
 
 @test "three pipelined requests get three answers in order" {

@@ -120,10 +120,11 @@ header_seen() {
 
 # post FILE [CURL ARGUMENT]...: sets status, and leaves the answer in $STACK/answer.{headers,body}
 post() {
-    local file=$1
+    local file=$1 type=(-H 'Content-Type: application/json')
     shift
+    [[ ${*,,} != *content-type:* ]] || type=()
     status=$(curl -s -o "$STACK/answer.body" -D "$STACK/answer.headers" -w '%{http_code}' -m 30 \
-        -H 'Content-Type: application/json' -H 'Expect:' --data-binary "@$file" "$@" "$FORWARDER_URL/${NAMED:-}") || true
+        "${type[@]}" -H 'Expect:' --data-binary "@$file" "$@" "$FORWARDER_URL/${NAMED:-}") || true
 }
 
 # answer_header NAME: of the last answer to post
