@@ -199,7 +199,7 @@ send_examples() {
 show_distribution() {
     cluster_psql "$DATABASE" -v zero="$(<"$CLUSTER_DIR/functions.0.json")" \
         -v ten="$(<"$CLUSTER_DIR/functions.10.json")" -v fifty="$(<"$CLUSTER_DIR/functions.50.json")" \
-        -P border=0 -P footer=off <<'EOT' | sed 's/^/  /'
+        -P border=0 -P footer=off <<'EOT' | sed '/^ *$/d; s/^/  /'
 WITH seen(step, function, requests) AS (
     SELECT step, key, (value->>'requests')::int
     FROM (VALUES (0, :'zero'::json), (10, :'ten'), (50, :'fifty')) AS report(step, body),
@@ -232,10 +232,11 @@ demonstrate() {
     traffic 50
     echo
     show_distribution
+    echo
     verb "SELECT * FROM webhook_routing_stats;"
     cluster_psql "$DATABASE" -P border=0 -P footer=off -c \
         "SELECT domain, routed_to, request_count, p50_ms, p95_ms, error_count, error_rate_pct
-         FROM webhook_routing_stats ORDER BY 1, 2" | sed 's/^/    /'
+         FROM webhook_routing_stats" | sed '/^ *$/d; s/^/    /'
 }
 
 farewell() {
@@ -246,7 +247,7 @@ farewell() {
     title "Try"
     cat <<EOT
   . $(printf %q "${CLUSTER_DIR/#"$PWD/"/}/env") && psql
-  curl -i "\$FORWARDER_URL/" -d @$(printf %q "${REPOSITORY/#"$PWD"/.}")/test/fixtures/payloads/text.json
+  curl -i "\$FORWARDER_URL/" --data-binary @$(printf %q "${REPOSITORY/#"$PWD"/.}")/test/fixtures/payloads/text.json
   curl "\$FORWARDER_URL/?hub.mode=subscribe&hub.verify_token=quickstart&hub.challenge=42"
   psql -c "SELECT set_routing_enabled(false, 'the instant way back')"
 

@@ -113,13 +113,10 @@ refused() {
     }
 }
 
-# answered_400 BYTES WHAT. Closing while part of the request is unread makes the kernel send a reset,
-# which can overtake the answer: then once more.
+# answered_400 BYTES WHAT
 answered_400() {
-    local answer='' tries
-    for ((tries = 0; tries < 3 && ${#answer} == 0; tries++)); do
-        answer=$(raw "$1" | head -n 1 | tr -d '\r')
-    done
+    local answer
+    answer=$(raw "$1" | head -n 1 | tr -d '\r')
     [[ $answer =~ ^HTTP/1\.[01]\ 400 ]] || {
         echo "$2 was answered: $answer" >&2
         return 1

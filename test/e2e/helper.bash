@@ -154,11 +154,12 @@ wait_logged() {
     }
 }
 
-# raw BYTES: sends them (printf escapes) on a connection of its own; prints what comes back within 3 s
+# raw BYTES: sends them (printf escapes) with one write on a connection of its own, since bash would
+# write line by line; prints what comes back within 3 s
 raw() {
     exec 9<>"/dev/tcp/127.0.0.1/$FORWARDER_PORT"
     # shellcheck disable=SC2059  # the escapes are the point
-    printf "$1" >&9
+    printf "$1" | dd bs=1M iflag=fullblock status=none >&9
     timeout 3 cat <&9 || true
     exec 9>&-
 }
