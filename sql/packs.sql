@@ -5,9 +5,9 @@ DROP EXTENSION IF EXISTS webhook_routing;
 CREATE EXTENSION webhook_routing;
 \set SHOW_CONTEXT never
 \getenv srcdir PG_ABS_SRCDIR
-\set french :srcdir '/extension/packs/french.sql'
-\set kinyarwanda :srcdir '/extension/packs/kinyarwanda.sql'
-\set swahili :srcdir '/extension/packs/swahili.sql'
+\set french :srcdir '/extension/packs/webhook_routing_french.sql'
+\set kinyarwanda :srcdir '/extension/packs/webhook_routing_kinyarwanda.sql'
+\set swahili :srcdir '/extension/packs/webhook_routing_swahili.sql'
 \set ECHO none
 \i :french
 \i :kinyarwanda

@@ -3,9 +3,9 @@
 #
 # Runs what the documentation shows. Speaks TAP.
 #
-#   - every ```sql block of README.md and docs/ is run as typed by psql, one database a file, in which
-#     the extension and the roles that the text speaks of exist; a line of output that begins with
-#     ERROR fails it, unless the block says "-- refused" on its first line
+#   - every ```sql block of README.md and docs/ is run as typed by psql, one database a page, in which
+#     the extension and the roles that the text speaks of exist; a block that begins with CREATE
+#     EXTENSION gets an empty one; an error fails the block, unless "-- refused" is its first line
 #   - every line of a ```sh block must be one that a test is known to run (the list below)
 #   - every relative link leads to a file
 #   - docs/reference/ is what scripts/reference.sh would write
@@ -45,19 +45,30 @@ readonly KNOWN_SHELL_LINES='
 make && sudo make install
 '
 
+readonly DATABASE=webhook_routing_docs
+
+# new_database: an empty one, with the role that the pages speak of
+new_database() {
+    psql -XqAt -v ON_ERROR_STOP=1 -d postgres <<SQL
+SET client_min_messages = error;
+DROP DATABASE IF EXISTS $DATABASE;
+CREATE DATABASE $DATABASE;
+SELECT 'CREATE ROLE webhook_forwarder' WHERE to_regrole('webhook_forwarder') IS NULL \gexec
+SQL
+}
+
 mapfile -t pages < <(find README.md CONTRIBUTING.md docs -name "*.md" | sort)
 for page in "${pages[@]}"; do
-    database=webhook_routing_docs
-    psql -XqAt -d postgres -c "DROP DATABASE IF EXISTS $database" -c "CREATE DATABASE $database" 2>/dev/null
-    psql -Xq -d "$database" -c "DO \$\$ BEGIN CREATE ROLE webhook_forwarder; EXCEPTION WHEN duplicate_object THEN NULL; END \$\$"
-    if ! grep -q '^CREATE EXTENSION webhook_routing' "$page"; then
-        psql -Xq -d "$database" -c 'CREATE EXTENSION webhook_routing'
-    fi
+    new_database
+    psql -Xq -d "$DATABASE" -c 'CREATE EXTENSION webhook_routing'
     block_number=0
     while IFS= read -r -d '' block; do
         block_number=$((block_number + 1))
         status=0
-        output=$(psql -X -a -v ON_ERROR_STOP=1 -d "$database" <<<"$block" 2>&1) || status=$?
+        if [[ $block == 'CREATE EXTENSION'* ]]; then
+            new_database
+        fi
+        output=$(psql -X -a -v ON_ERROR_STOP=1 -d "$DATABASE" <<<"$block" 2>&1) || status=$?
         if [[ $block == '-- refused'* ]]; then
             status=$((status == 0))
         fi
@@ -76,7 +87,7 @@ for page in "${pages[@]}"; do
         [[ -e $(dirname "$page")/${link%%#*} ]] || status=1
         result "$status" "$page, link $link" 'leads nowhere'
     done < <(grep -o '](\([^)]*\))' "$page" | sed 's/^](//; s/)$//' | grep -v '^[a-z]*:' | grep -v '^#' | sort -u)
-    psql -XqAt -d postgres -c "DROP DATABASE $database"
+    psql -XqAt -d postgres -c "DROP DATABASE $DATABASE"
 done
 
 status=0
