@@ -11,12 +11,17 @@
  * The way of a decision, in file order:
  *
  *     scan.c      bytes -> validated JSON (RFC 8259) and the place of each container
+ *     members.c   JSON  -> the members of an object; walk.h is the way through, text.c its strings
  *     payload.c   JSON  -> the items (messages, statuses, other changes) of a webhook
+ *     message.c   item  -> what a message says: its button, its texts
  *     fold.c      text  -> lower case, no diacritics, words separated by one space
- *     match.c     words -> which domain's patterns occur (one automaton for all patterns)
+ *     match.c     words -> which patterns occur (one automaton for all patterns of a kind)
+ *     domain.c    patterns -> the domain they speak for
  *     bucket.c    sender key -> 0..9999, for ever
- *     ruleset.c   snapshot text -> compiled rules (the only place that allocates)
- *     decide.c    items + rules -> decision, in the order of the reasons below
+ *     ruleset.c   snapshot text -> compiled rules (the only place that allocates); snapshot.c reads
+ *                 its fields, rules.c its lines
+ *     decide.c    items + rules -> decision, in the order of the reasons below; trace.c says it in
+ *                 sentences, words.c has the names
  *
  * Threads: a compiled ruleset is immutable and may be shared; every other object belongs to its
  * caller. No function takes a lock, and none fails in a way that its result does not say.
