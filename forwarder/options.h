@@ -79,7 +79,7 @@
            "longest request body; beyond it 413")                                                  \
     OPTION(max_reply, SIZE, "max-reply", "1MiB", "SIZE", "",                                       \
            "longest answer of a function; beyond it 502")                                          \
-    OPTION(max_header, SIZE, "max-header", "16KiB", "SIZE", "",                                    \
+    OPTION(max_header, SIZE, "max-header", "8KiB", "SIZE", "",                                    \
            "longest request header; beyond it 431")                                                \
     OPTION(max_in_flight, COUNT, "max-in-flight", "1024", "N", "",                                 \
            "webhooks in hand at one time; beyond it 503")                                          \

@@ -20,8 +20,9 @@
 
 #include "forwarder.h"
 
-/* Memory that libmicrohttpd gives a connection for header and answer, at least. */
-#define CONNECTION_MEMORY ((size_t) 32 << 10)
+/* Memory that libmicrohttpd gives a connection for header, a piece of body, and the answer's
+ * header, at least. It touches all of it: this is what an idle connection costs. */
+#define CONNECTION_MEMORY ((size_t) 16 << 10)
 
 /* ---- connections ---- */
 

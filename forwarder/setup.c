@@ -11,7 +11,7 @@
 #include "forwarder.h"
 
 /* Files beside connections: links to the database, epoll sets, wake-ups, of each worker. */
-#define FILES_BESIDE 32u
+#define FILES_BESIDE 12u
 
 /* ---- header fields ---- */
 
@@ -107,7 +107,7 @@ void setup_free(struct setup *setup)
 void setup_files(struct setup *setup)
 {
     struct options *options = &setup->options;
-    unsigned beside = FILES_BESIDE + FILES_BESIDE * options->workers / 2, available;
+    unsigned beside = FILES_BESIDE + FILES_BESIDE * options->workers, available;
     struct rlimit limit;
     struct log_line line;
 
