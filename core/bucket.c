@@ -60,7 +60,7 @@ int32_t route_bucket_of_string(const route_document *document, route_value strin
     const uint8_t *begin = route_string_begin(document, string);
     const uint8_t *end = route_string_end(document, string);
 
-    if (string.escaped)
+    if (route_is_escaped(string))
         return bucket_of_escaped(begin, end, salt);
     return route_bucket(begin, (size_t) (end - begin), salt);
 }

@@ -58,7 +58,7 @@ static void find_domain(const decider *self, const route_document *document, con
     route_tally tally;
 
     route_item_read_text(document, item, &text);
-    if (text.button.start != text.button.end)
+    if (!route_is_absent(text.button))
     {
         decision->domain =
             route_domain_of_button(self->ruleset, document, text.button, &decision->matched);
@@ -151,7 +151,7 @@ static void decide_item(const decider *self, const route_document *document, con
     decision->matched = ROUTE_NO_MATCH;
     decision->kind = item->kind;
     decision->range = item->range;
-    decision->bucket = item->sender.start == item->sender.end
+    decision->bucket = route_is_absent(item->sender)
                            ? ROUTE_NO_BUCKET
                            : route_bucket_of_string(document, item->sender, config->salt);
     if (__builtin_expect(self->trace != NULL, 0))
@@ -170,7 +170,7 @@ static void decide_item(const decider *self, const route_document *document, con
 static uint16_t fill_string(const route_document *document, route_value value, char *to,
                             size_t bound)
 {
-    if (value.start != value.end)
+    if (!route_is_absent(value))
         return route_copy_string(document, value, to, bound);
     to[0] = '\0';
     return 0;

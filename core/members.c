@@ -56,7 +56,7 @@ static inline route_key key_of(const route_document *document, route_value strin
     const uint8_t *begin = route_string_begin(document, string);
     char decoded[16];
 
-    if (!string.escaped)
+    if (!route_is_escaped(string))
         return key_of_bytes(begin, (size_t) (route_string_end(document, string) - begin));
     /* Longer than any known key, thus cut, it still is unlike any. */
     return key_of_bytes((const uint8_t *) decoded,
@@ -100,23 +100,20 @@ void route_read_members(const route_document *document, route_value object, rout
         members->found = 0;
 }
 
-bool route_next_element(const route_document *document, route_cursor *cursor, route_value *element,
+bool route_next_element(const route_document *document, route_cursor *cursor, route_range *range,
                         route_members *members)
 {
     if (cursor->at == NULL)
         return false;
-    if (*cursor->at != '{')
-    {
-        *element = route_read_value(document, cursor);
-        members->found = 0;
-    }
+    range->start = (size_t) (cursor->at - document->text);
+    if (*cursor->at == '{')
+        walk_members(document, cursor, members);
     else
     {
-        *element = (route_value){.start = (uint32_t) (cursor->at - document->text),
-                                 .landmark = cursor->landmark};
-        walk_members(document, cursor, members);
-        element->end = (uint32_t) (cursor->at - document->text);
+        route_read_value(document, cursor);
+        members->found = 0;
     }
+    range->end = (size_t) (cursor->at - document->text);
     if (!route_advance(cursor))
         cursor->at = NULL;
     return true;

@@ -16,8 +16,9 @@
     X(FROM, "from")                                                                                \
     X(TYPE, "type")                                                                                \
     X(TEXT, "text")                                                                                \
-    X(BODY, "body") X(EDIT, "edit") X(NAME, "nam"                                                  \
-                                            "e")
+    X(BODY, "body")                                                                                \
+    X(EDIT, "edit") X(NAME, "nam"                                                                  \
+                            "e")
 #define ROUTE_KEYS_5(X)                                                                            \
     X(ENTRY, "entry")                                                                              \
     X(VALUE, "value")                                                                              \
@@ -84,14 +85,14 @@ void route_read_members(const route_document *document, route_value object, rout
 /* The cursor at an array's first element; `at` is NULL when there is none. */
 route_cursor route_enter_array(const route_document *document, route_value array);
 
-/* Reads the next element of an array, its members too when it is an object, in one walk. The
- * cursor's `at` becomes NULL behind the last. */
-bool route_next_element(const route_document *document, route_cursor *cursor, route_value *element,
+/* Reads the next element of an array, where it is and its members when it is an object, in one
+ * walk. The cursor's `at` becomes NULL behind the last. */
+bool route_next_element(const route_document *document, route_cursor *cursor, route_range *range,
                         route_members *members);
 
 static inline route_value route_member(const route_members *members, route_key key)
 {
-    return members->found >> key & 1 ? members->values[key] : (route_value){0, 0, 0, false};
+    return members->found >> key & 1 ? members->values[key] : route_no_value;
 }
 
 /* The member when it is a filled string, else absent. */
@@ -100,7 +101,7 @@ static inline route_value route_string_member(const route_document *document,
 {
     route_value value = route_member(members, key);
 
-    return route_is_filled_string(document, value) ? value : (route_value){0, 0, 0, false};
+    return route_is_filled_string(document, value) ? value : route_no_value;
 }
 
 static inline route_value route_first_of(route_value preferred, route_value otherwise)

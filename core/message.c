@@ -143,7 +143,7 @@ void route_item_read_text(const route_document *document, const route_item *item
         {ROUTE_KEY_LOCATION, read_location}, {ROUTE_KEY_ORDER, read_order},
         {ROUTE_KEY_SYSTEM, read_body},       {ROUTE_KEY_EDIT, read_edit},
     };
-    text->button = (route_value){0, 0, 0, false};
+    text->button = route_no_value;
     text->count = 0;
     read_by_type(document, &item->message, item->type, readers, COUNT_OF(readers), text);
 }

@@ -11,12 +11,7 @@
 #define ENVELOPE "whatsapp_business_account"
 #define MESSAGES_FIELD "messages"
 
-static const route_value absent;
-
-static inline route_range range_of(route_value value)
-{
-    return (route_range){value.start, value.end};
-}
+static const route_range nowhere;
 
 /* ---------------------------------------------------------------------------------------------
  * People
@@ -28,10 +23,10 @@ static void read_contact(route_webhook *webhook)
 {
     const route_document *document = &webhook->document;
     route_cursor cursor = route_enter_array(document, webhook->contacts);
-    route_value contact;
+    route_range range;
 
     webhook->contact_known = true;
-    if (!route_next_element(document, &cursor, &contact, &webhook->contact) || cursor.at != NULL)
+    if (!route_next_element(document, &cursor, &range, &webhook->contact) || cursor.at != NULL)
         webhook->contact.found = 0;
 }
 
@@ -63,22 +58,22 @@ static void take_sender_from_contact(route_webhook *webhook, route_item *item)
  * Items
  * ------------------------------------------------------------------------------------------ */
 
-static void clear_item(route_item *item, route_item_kind kind, route_value whole)
+static void clear_item(route_item *item, route_item_kind kind, route_range range)
 {
     item->kind = kind;
     item->readability = ROUTE_READABLE;
-    item->range = range_of(whole);
+    item->range = range;
     item->sender_source = ROUTE_KEY_OTHER;
-    item->sender = item->from = item->id = item->type = absent;
+    item->sender = item->from = item->id = item->type = route_no_value;
 }
 
-/* `message` has been read into item->message. */
-static void read_message(route_webhook *webhook, route_value message, route_item *item)
+/* The message has been read into item->message. */
+static void read_message(route_webhook *webhook, route_range range, route_item *item)
 {
     const route_document *document = &webhook->document;
     const route_members *members = &item->message;
 
-    clear_item(item, ROUTE_ITEM_MESSAGE, message);
+    clear_item(item, ROUTE_ITEM_MESSAGE, range);
     item->id = route_string_member(document, members, ROUTE_KEY_ID);
     item->type = route_string_member(document, members, ROUTE_KEY_TYPE);
     if (!TAKE_SENDER(document, members, item, ROUTE_KEY_FROM_USER_ID, ROUTE_KEY_FROM))
@@ -87,13 +82,13 @@ static void read_message(route_webhook *webhook, route_value message, route_item
         route_first_of(route_string_member(document, members, ROUTE_KEY_FROM), item->sender);
 }
 
-/* `status` has been read into item->message. */
-static void read_status(route_webhook *webhook, route_value status, route_item *item)
+/* The status has been read into item->message. */
+static void read_status(route_webhook *webhook, route_range range, route_item *item)
 {
     const route_document *document = &webhook->document;
     const route_members *members = &item->message;
 
-    clear_item(item, ROUTE_ITEM_STATUS, status);
+    clear_item(item, ROUTE_ITEM_STATUS, range);
     item->id = route_string_member(document, members, ROUTE_KEY_ID);
     item->type = route_string_member(document, members, ROUTE_KEY_STATUS);
     if (!TAKE_SENDER(document, members, item, ROUTE_KEY_RECIPIENT_ID))
@@ -110,16 +105,16 @@ static void read_party(const route_document *document, const route_members *valu
     for (size_t i = 0; i < 2; i++)
     {
         route_cursor cursor = route_enter_array(document, route_member(value, lists[i]));
-        route_value first;
+        route_range range;
 
-        if (route_next_element(document, &cursor, &first, party))
+        if (route_next_element(document, &cursor, &range, party))
             return;
     }
     party->found = 0;
 }
 
 /* A change without messages and statuses, with the members of its value. */
-static void read_other_field(route_webhook *webhook, route_value change, const route_members *value,
+static void read_other_field(route_webhook *webhook, route_range change, const route_members *value,
                              route_item *item)
 {
     const route_document *document = &webhook->document;
@@ -145,7 +140,7 @@ static void read_flat_message(const route_document *document, route_item *item)
     route_members outer;
     const route_members *inner = &item->message;
 
-    clear_item(item, ROUTE_ITEM_MESSAGE, root);
+    clear_item(item, ROUTE_ITEM_MESSAGE, (route_range){document->root, document->landmarks[0].end});
     route_read_members(document, root, &outer);
     route_read_members(document, route_member(&outer, ROUTE_KEY_MESSAGE), &item->message);
     item->id = route_first_of(route_string_member(document, inner, ROUTE_KEY_ID),
@@ -199,10 +194,10 @@ void route_webhook_open(route_webhook *webhook, const void *payload, size_t leng
 }
 
 /* Next element of any entry's changes[], with its members. */
-static bool next_change(route_webhook *webhook, route_value *change, route_members *members)
+static bool next_change(route_webhook *webhook, route_range *change, route_members *members)
 {
     const route_document *document = &webhook->document;
-    route_value entry;
+    route_range entry;
 
     while (!route_next_element(document, &webhook->changes, change, members))
     {
@@ -214,14 +209,14 @@ static bool next_change(route_webhook *webhook, route_value *change, route_membe
 }
 
 /* Opens a change: positions at its messages and statuses, or fills *item when it has neither. */
-static bool open_change(route_webhook *webhook, route_value change, const route_members *outer,
+static bool open_change(route_webhook *webhook, route_range change, const route_members *outer,
                         route_item *item)
 {
     const route_document *document = &webhook->document;
     route_value field = route_member(outer, ROUTE_KEY_FIELD);
     route_members members;
 
-    webhook->field = route_is_filled_string(document, field) ? field : absent;
+    webhook->field = route_is_filled_string(document, field) ? field : route_no_value;
     route_read_members(document, route_member(outer, ROUTE_KEY_VALUE), &members);
     webhook->contacts = route_member(&members, ROUTE_KEY_CONTACTS);
     webhook->contact_known = false;
@@ -248,14 +243,14 @@ static void read_single(const route_webhook *webhook, route_item *item)
         read_flat_message(&webhook->document, item);
         return;
     }
-    clear_item(item, ROUTE_ITEM_UNREADABLE, absent);
+    clear_item(item, ROUTE_ITEM_UNREADABLE, nowhere);
     item->readability = webhook->readability;
 }
 
 /* One step; false when it led to no item but the walk may go on. */
 static bool step(route_webhook *webhook, route_item *item)
 {
-    route_value value;
+    route_range range;
 
     switch (webhook->position)
     {
@@ -264,23 +259,23 @@ static bool step(route_webhook *webhook, route_item *item)
         webhook->position = ROUTE_AT_END;
         return true;
     case ROUTE_AT_ENTRIES:
-        if (next_change(webhook, &value, &item->message))
-            return open_change(webhook, value, &item->message, item);
+        if (next_change(webhook, &range, &item->message))
+            return open_change(webhook, range, &item->message, item);
         webhook->position = ROUTE_AT_END;
-        clear_item(item, ROUTE_ITEM_OTHER_FIELD, absent);
+        clear_item(item, ROUTE_ITEM_OTHER_FIELD, nowhere);
         return !webhook->any_item; /* an envelope without changes is one item all the same */
     case ROUTE_AT_MESSAGES:
-        if (route_next_element(&webhook->document, &webhook->messages, &value, &item->message))
+        if (route_next_element(&webhook->document, &webhook->messages, &range, &item->message))
         {
-            read_message(webhook, value, item);
+            read_message(webhook, range, item);
             return true;
         }
         webhook->position = ROUTE_AT_STATUSES;
         return false;
     case ROUTE_AT_STATUSES:
-        if (route_next_element(&webhook->document, &webhook->statuses, &value, &item->message))
+        if (route_next_element(&webhook->document, &webhook->statuses, &range, &item->message))
         {
-            read_status(webhook, value, item);
+            read_status(webhook, range, item);
             return true;
         }
         webhook->position = ROUTE_AT_ENTRIES;

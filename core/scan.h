@@ -30,13 +30,18 @@ typedef struct route_document
     route_landmark landmarks[ROUTE_LANDMARKS];
 } route_document;
 
-/* One JSON value of a document, at the bytes [start, end); absent when start == end. */
+/*
+ * One JSON value of a document; 0 is none. In one word, since values are passed on a great deal and
+ * a word that is written in pieces and read as a whole makes the processor wait:
+ *
+ *     bits 0..30   offset of its first byte
+ *     bits 31..61  offset behind its last byte, or the number of a landmark that knows it
+ *     bit 62       a string with at least one backslash
+ *     bit 63       bits 31..61 are a landmark
+ */
 typedef struct route_value
 {
-    uint32_t start;
-    uint32_t end;
-    uint32_t landmark; /* a container's number, ROUTE_LANDMARKS when it has none */
-    bool escaped;      /* a string with at least one backslash */
+    uint64_t bits;
 } route_value;
 
 /* Validates by RFC 8259. Only when it returns true may the document be walked over; it refers to

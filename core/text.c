@@ -143,7 +143,7 @@ uint16_t route_copy_string(const route_document *document, route_value string, c
     const uint8_t *begin = route_string_begin(document, string);
     size_t length = (size_t) (route_string_end(document, string) - begin);
 
-    if (string.escaped)
+    if (route_is_escaped(string))
         length = copy_decoded(begin, begin + length, to, bound);
     else
     {
@@ -166,7 +166,7 @@ bool route_string_equals(const route_document *document, route_value string, con
     const uint8_t *end = route_string_end(document, string);
     size_t at = 0;
 
-    if (!string.escaped)
+    if (!route_is_escaped(string))
         return (size_t) (end - p) == length && memcmp(p, name, length) == 0;
     while (p < end)
     {

@@ -5,7 +5,7 @@
 #ifndef ROUTE_TEXT_H
 #define ROUTE_TEXT_H
 
-#include "scan.h"
+#include "walk.h"
 
 #define ROUTE_REPLACEMENT_CHARACTER 0xfffd
 /* Bytes of the longest character in UTF-8. */
@@ -24,12 +24,12 @@ size_t route_utf8_encode(uint32_t character, uint8_t bytes[ROUTE_UTF8_MAX]);
 /* The text between the quotes of a string value. */
 static inline const uint8_t *route_string_begin(const route_document *document, route_value value)
 {
-    return document->text + value.start + 1;
+    return document->text + route_value_start(value) + 1;
 }
 
 static inline const uint8_t *route_string_end(const route_document *document, route_value value)
 {
-    return document->text + value.end - 1;
+    return document->text + route_value_end(value) - 1;
 }
 
 /* Copies the decoded string, at most `bound` bytes of it and whole characters only, then a NUL;

@@ -39,7 +39,7 @@ static const char *show(const route_document *document, route_value value,
                         char shown[MAX_SHOWN + 1])
 {
     shown[0] = '\0';
-    if (value.start != value.end)
+    if (!route_is_absent(value))
         route_copy_string(document, value, shown, MAX_SHOWN);
     for (char *p = shown; *p != '\0'; p++)
         if ((unsigned char) *p < ' ' || *p == 0x7f)

@@ -22,30 +22,55 @@ typedef struct route_cursor
     uint32_t landmark; /* number of the next container to open */
 } route_cursor;
 
+#define ROUTE_VALUE_BITS 31
+#define ROUTE_VALUE_MASK UINT64_C(0x7fffffff)
+#define ROUTE_VALUE_ESCAPED (UINT64_C(1) << 62)
+#define ROUTE_VALUE_LANDMARK (UINT64_C(1) << 63)
+
+static const route_value route_no_value = {0};
+
+/* Offset of a value's first byte. */
+static inline uint32_t route_value_start(route_value value)
+{
+    return (uint32_t) (value.bits & ROUTE_VALUE_MASK);
+}
+
+/* Offset behind the last byte of a value that is no container. */
+static inline uint32_t route_value_end(route_value value)
+{
+    return (uint32_t) (value.bits >> ROUTE_VALUE_BITS & ROUTE_VALUE_MASK);
+}
+
+static inline bool route_is_escaped(route_value value)
+{
+    return (value.bits & ROUTE_VALUE_ESCAPED) != 0;
+}
+
 static inline bool route_is_absent(route_value value)
 {
-    return value.start == value.end;
+    return value.bits == 0;
 }
 
 static inline bool route_is_object(const route_document *document, route_value value)
 {
-    return !route_is_absent(value) && document->text[value.start] == '{';
+    return !route_is_absent(value) && document->text[route_value_start(value)] == '{';
 }
 
 static inline bool route_is_array(const route_document *document, route_value value)
 {
-    return !route_is_absent(value) && document->text[value.start] == '[';
+    return !route_is_absent(value) && document->text[route_value_start(value)] == '[';
 }
 
 static inline bool route_is_string(const route_document *document, route_value value)
 {
-    return !route_is_absent(value) && document->text[value.start] == '"';
+    return !route_is_absent(value) && document->text[route_value_start(value)] == '"';
 }
 
 /* A string with at least one character. */
 static inline bool route_is_filled_string(const route_document *document, route_value value)
 {
-    return value.end - value.start > 2 && document->text[value.start] == '"';
+    return route_is_string(document, value) &&
+           route_value_end(value) - route_value_start(value) > 2;
 }
 
 static inline const uint8_t *route_pass_space(const uint8_t *p)
@@ -90,14 +115,25 @@ static inline const uint8_t *route_closing_quote(const uint8_t *p, const uint8_t
     }
 }
 
+/* The value between two places of the text. */
+static inline route_value route_value_between(const route_document *document, const uint8_t *begin,
+                                              const uint8_t *end)
+{
+    return (route_value){(uint64_t) (begin - document->text) | (uint64_t) (end - document->text)
+                                                                   << ROUTE_VALUE_BITS};
+}
+
 /* Reads the string at the cursor and leaves the cursor behind it. */
 static inline route_value route_read_string(const route_document *document, route_cursor *cursor)
 {
-    route_value value = {.start = (uint32_t) (cursor->at - document->text),
-                         .landmark = ROUTE_LANDMARKS};
+    const uint8_t *begin = cursor->at;
+    bool escaped = false;
+    route_value value;
 
-    cursor->at = route_closing_quote(cursor->at + 1, document->end, &value.escaped) + 1;
-    value.end = (uint32_t) (cursor->at - document->text);
+    cursor->at = route_closing_quote(begin + 1, document->end, &escaped) + 1;
+    value = route_value_between(document, begin, cursor->at);
+    if (escaped)
+        value.bits |= ROUTE_VALUE_ESCAPED;
     return value;
 }
 
@@ -106,46 +142,43 @@ const uint8_t *route_pass_container(const uint8_t *p, const uint8_t *end);
 
 static inline route_value route_read_container(const route_document *document, route_cursor *cursor)
 {
-    route_value value = {.start = (uint32_t) (cursor->at - document->text),
-                         .landmark = cursor->landmark};
+    const uint8_t *begin = cursor->at;
+    uint32_t number = cursor->landmark;
 
-    if (__builtin_expect(cursor->landmark < document->landmark_count, 1))
+    if (__builtin_expect(number >= document->landmark_count, 0))
     {
-        const route_landmark *landmark = &document->landmarks[cursor->landmark];
-
-        cursor->at = document->text + landmark->end;
-        cursor->landmark = landmark->next;
+        cursor->at = route_pass_container(begin, document->end);
+        return route_value_between(document, begin, cursor->at);
     }
-    else
-        cursor->at = route_pass_container(cursor->at, document->end);
-    value.end = (uint32_t) (cursor->at - document->text);
-    return value;
+    cursor->at = document->text + document->landmarks[number].end;
+    cursor->landmark = document->landmarks[number].next;
+    return (route_value){(uint64_t) (begin - document->text) |
+                         (uint64_t) number << ROUTE_VALUE_BITS | ROUTE_VALUE_LANDMARK};
 }
 
 /* Reads the value at the cursor, whatever it is, and leaves the cursor behind it. A number or
  * literal may be the whole document, so it is bounded by the end. */
 static inline route_value route_read_value(const route_document *document, route_cursor *cursor)
 {
-    route_value value;
-    const uint8_t *p = cursor->at;
+    const uint8_t *begin = cursor->at;
+    const uint8_t *p = begin;
 
     if (*p == '"')
         return route_read_string(document, cursor);
     if (*p == '{' || *p == '[')
         return route_read_container(document, cursor);
-    while (p<document->end && * p> ' ' && *p != ',' && *p != ']' && *p != '}')
+    while (document->end > p && *p > ' ' && *p != ',' && *p != ']' && *p != '}')
         p++;
-    value = (route_value){.start = (uint32_t) (cursor->at - document->text),
-                          .end = (uint32_t) (p - document->text),
-                          .landmark = ROUTE_LANDMARKS};
     cursor->at = p;
-    return value;
+    return route_value_between(document, begin, p);
 }
 
 /* The cursor at the bracket of a container that was read before. */
 static inline route_cursor route_return_to(const route_document *document, route_value container)
 {
-    return (route_cursor){document->text + container.start, container.landmark};
+    return (route_cursor){document->text + route_value_start(container),
+                          container.bits & ROUTE_VALUE_LANDMARK ? route_value_end(container)
+                                                                : ROUTE_LANDMARKS};
 }
 
 /* From the opening bracket to the first element or key; false when the container is empty, then
