@@ -54,11 +54,11 @@ static inline route_key key_of_bytes(const uint8_t *bytes, size_t length)
 static inline route_key key_of(const route_document *document, route_value string)
 {
     const uint8_t *begin = route_string_begin(document, string);
-    char decoded[16];
+    char decoded[20];
 
     if (!route_is_escaped(string))
         return key_of_bytes(begin, (size_t) (route_string_end(document, string) - begin));
-    /* Longer than any known key, thus cut, it still is unlike any. */
+    /* A longer key is cut to at least 16 bytes, thus still unlike any known one. */
     return key_of_bytes((const uint8_t *) decoded,
                         route_copy_string(document, string, decoded, sizeof(decoded) - 1));
 }
