@@ -352,7 +352,8 @@ static void receive_completed(void *context, struct MHD_Connection *connection,
 
 /* ---- start and end ---- */
 
-static void receive_complain(void *context, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void
+receive_complain(void *context, const char *format, va_list arguments)
 {
     struct worker *worker = context;
     char text[512];
