@@ -11,54 +11,27 @@
 #include "walk.h"
 
 /* Every key that is read anywhere, grouped by length. */
+/* clang-format off */
 #define ROUTE_KEYS_2(X) X(ID, "id")
-#define ROUTE_KEYS_4(X)                                                                            \
-    X(FROM, "from")                                                                                \
-    X(TYPE, "type")                                                                                \
-    X(TEXT, "text")                                                                                \
-    X(BODY, "body")                                                                                \
-    X(EDIT, "edit") X(NAME, "nam"                                                                  \
-                            "e")
-#define ROUTE_KEYS_5(X)                                                                            \
-    X(ENTRY, "entry")                                                                              \
-    X(VALUE, "value")                                                                              \
-    X(FIELD, "field")                                                                              \
-    X(TITLE, "title")                                                                              \
-    X(WA_ID, "wa_id")                                                                              \
-    X(IMAGE, "image")                                                                              \
-    X(VIDEO, "video")                                                                              \
-    X(ORDER, "order")                                                                              \
-    X(CALLS, "calls")
-#define ROUTE_KEYS_6(X)                                                                            \
-    X(OBJECT, "object") X(STATUS, "status") X(BUTTON, "button") X(SYSTEM, "system")
-#define ROUTE_KEYS_7(X)                                                                            \
-    X(CHANGES, "changes")                                                                          \
-    X(MESSAGE, "message")                                                                          \
-    X(USER_ID, "user_id")                                                                          \
-    X(PAYLOAD, "payload")                                                                          \
-    X(CAPTION, "caption")                                                                          \
-    X(ADDRESS, "address")
-#define ROUTE_KEYS_8(X)                                                                            \
-    X(MESSAGES, "messages")                                                                        \
-    X(STATUSES, "statuses")                                                                        \
-    X(CONTACTS, "contacts")                                                                        \
-    X(LOCATION, "location")                                                                        \
-    X(DOCUMENT, "document")
+#define ROUTE_KEYS_4(X) X(FROM, "from") X(TYPE, "type") X(TEXT, "text") X(BODY, "body") \
+    X(EDIT, "edit") X(NAME, "name")
+#define ROUTE_KEYS_5(X) X(ENTRY, "entry") X(VALUE, "value") X(FIELD, "field") X(TITLE, "title") \
+    X(WA_ID, "wa_id") X(IMAGE, "image") X(VIDEO, "video") X(ORDER, "order") X(CALLS, "calls")
+#define ROUTE_KEYS_6(X) X(OBJECT, "object") X(STATUS, "status") X(BUTTON, "button") \
+    X(SYSTEM, "system")
+#define ROUTE_KEYS_7(X) X(CHANGES, "changes") X(MESSAGE, "message") X(USER_ID, "user_id") \
+    X(PAYLOAD, "payload") X(CAPTION, "caption") X(ADDRESS, "address")
+#define ROUTE_KEYS_8(X) X(MESSAGES, "messages") X(STATUSES, "statuses") X(CONTACTS, "contacts") \
+    X(LOCATION, "location") X(DOCUMENT, "document")
 #define ROUTE_KEYS_9(X) X(NFM_REPLY, "nfm_reply")
 #define ROUTE_KEYS_10(X) X(LIST_REPLY, "list_reply")
 #define ROUTE_KEYS_11(X) X(INTERACTIVE, "interactive") X(DESCRIPTION, "description")
-#define ROUTE_KEYS_12(X)                                                                           \
-    X(FROM_USER_ID, "from_user_id")                                                                \
-    X(RECIPIENT_ID, "recipient_id")                                                                \
-    X(BUTTON_REPLY, "button_"                                                                      \
-                    "reply")
-#define ROUTE_KEYS(X)                                                                              \
-    ROUTE_KEYS_2(X)                                                                                \
-    ROUTE_KEYS_4(X)                                                                                \
-    ROUTE_KEYS_5(X)                                                                                \
-    ROUTE_KEYS_6(X)                                                                                \
-    ROUTE_KEYS_7(X)                                                                                \
-    ROUTE_KEYS_8(X) ROUTE_KEYS_9(X) ROUTE_KEYS_10(X) ROUTE_KEYS_11(X) ROUTE_KEYS_12(X)
+#define ROUTE_KEYS_12(X) X(FROM_USER_ID, "from_user_id") X(RECIPIENT_ID, "recipient_id") \
+    X(BUTTON_REPLY, "button_reply")
+#define ROUTE_KEYS(X) ROUTE_KEYS_2(X) ROUTE_KEYS_4(X) ROUTE_KEYS_5(X) ROUTE_KEYS_6(X) \
+    ROUTE_KEYS_7(X) ROUTE_KEYS_8(X) ROUTE_KEYS_9(X) ROUTE_KEYS_10(X) ROUTE_KEYS_11(X) \
+    ROUTE_KEYS_12(X)
+/* clang-format on */
 
 typedef enum route_key
 {

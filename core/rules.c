@@ -174,6 +174,8 @@ static bool read_pattern_text(route_compiler *self, route_pattern *pattern)
         return false;
     if (pattern->text.length > ROUTE_MAX_PATTERN_LENGTH)
         return fail(self, "a pattern must have at most 128 bytes");
+    if (has_control_character(pattern->text))
+        return fail(self, "a pattern must not contain control characters");
     length = route_fold_words(pattern->text.data, pattern->text.length, words, ROUTE_MAX_WORDS);
     if (length == 0)
         return fail(self, "a pattern must contain a letter or a digit");

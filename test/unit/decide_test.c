@@ -15,6 +15,7 @@
     "domain\tlate\twh-shop\tf\t\\N\t60\tt\n"                                                       \
     "target\twh-old\t\\N\t\\N\terror\tt\n"                                                         \
     "target\twh-fixed\t\\N\t\\N\terror\tt\n"                                                       \
+    "pattern\tjobs\tbutton\tprefix\tjob\n"                                                         \
     "pattern\tjobs\tkeyword\tword\tjob\n"                                                          \
     "pattern\tshop\tkeyword\tword\tshop\n"                                                         \
     "pattern\trides\tkeyword\tword\tride\n"                                                        \
@@ -357,6 +358,8 @@ static void test_explanations(void **state)
         MESSAGES(TEXT(LOW, "job shop job") "," TEXT(HIGH, "job")),
         "{\"from\":\"1\",\"message\":{\"interactive\":{\"button_reply\":{\"id\":\"a\\nb\\u0000\"}}}"
         "}",
+        "{\"message\":{\"button\":{\"payload\":\"job_1\"}}}",
+        "{\"message\":{\"text\":{\"body\":\"hm\"}}}",
         STATUSES,
         OTHER,
         "x",
@@ -384,6 +387,20 @@ static void test_explanations(void **state)
     assert_non_null(strstr(said, "keywords: jobs 1 (first \"job\"), shop 1 (first \"shop\")\n"));
     assert_non_null(strstr(said, "routing: enabled at 50.00 %\n"));
     assert_non_null(strstr(said, "decision: default (legacy), mixed_batch"));
+    said[0] = '\0';
+    route_decide(at_50, payloads[2], strlen(payloads[2]), NOT_NAMED, &trace, &(route_decision){0});
+    assert_non_null(strstr(said, "payload: one message in the older flat form\n"));
+    assert_non_null(strstr(said, "sender: names no sender\n"));
+    assert_non_null(strstr(said, "button: \"job_1\" fits \"job\" of jobs\n"));
+    said[0] = '\0';
+    route_decide(at_50, payloads[3], strlen(payloads[3]), NOT_NAMED, &trace, &(route_decision){0});
+    assert_non_null(strstr(said, "keywords: none found\n"));
+    said[0] = '\0';
+    route_decide(at_50, "x", 1, (route_text){"wh-jobs", 7}, &trace, &(route_decision){0});
+    assert_non_null(strstr(said, "webhook: named by the caller: it stands for domain jobs\n"));
+    said[0] = '\0';
+    route_decide(at_50, "x", 1, (route_text){"nobody", 6}, &trace, &(route_decision){0});
+    assert_non_null(strstr(said, "webhook: named by the caller, but no domain owns it\n"));
 }
 
 static void test_words(void **state)

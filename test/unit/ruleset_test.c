@@ -238,6 +238,7 @@ static void test_refusals(void **state)
         {RULES(JOBS "pattern\tjobs\tkeyword\tword\t\xcc\x81\n"), 4, "letter or a digit"},
         {RULES(JOBS "pattern\tjobs\tkeyword\tword\t\\N\n"), 4, "missing"},
         {RULES(JOBS "pattern\tjobs\tkeyword\tword\t\\q\n"), 4, "backslash"},
+        {RULES(JOBS "pattern\tjobs\tkeyword\tword\ta\\nb\n"), 4, "control"},
         {RULES(JOBS "pattern\tjobs\tkeyword\tword\t" LONG_128 "c\n"), 4, "128 bytes"},
     };
 
