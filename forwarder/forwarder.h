@@ -16,7 +16,8 @@
  *
  *     main.c       start, signals, exit status          options.c   every setting
  *     worker.c     a thread, the turn of its loop       loop.c      epoll and timers
- *     request.c    birth, state, death of a request     log.c       JSON lines to stderr
+ *     request.c    birth, state, death of a request     states.c    which state may follow which
+ *     log.c        JSON lines to stderr
  *     database.c   a libpq connection that heals itself ruleset.c   the rules in force
  *     gate.c       what a header must not hold          uri.c       path and query
  *     greeting.c   GET: verification and health         rows.c      rows as binary arrays

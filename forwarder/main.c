@@ -194,7 +194,8 @@ int main(int argc, char *argv[])
     char problem[512];
     int status;
 
-    switch (options_read(&process.setup.options, argc, argv, problem, sizeof problem))
+    switch (options_read(&process.setup.options, argc, (const char *const *) argv, problem,
+                         sizeof problem))
     {
     case OPTIONS_HELP:
         return options_help() ? EX_OK : EX_IOERR;

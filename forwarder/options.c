@@ -333,9 +333,9 @@ static bool find_action(const char *flag, enum options_action *action)
 
 /* `--flag VALUE`, `--flag=VALUE` or an action at argv[*at]; moves *at behind it. BAD_USAGE and
  * BAD_CONFIG come with a complaint; *action changes only for an action. */
-static enum options_action take_argument(struct options *options, int argc, char *const argv[],
-                                         int *at, enum options_action *action,
-                                         struct complaint *complaint)
+static enum options_action take_argument(struct options *options, int argc,
+                                         const char *const argv[], int *at,
+                                         enum options_action *action, struct complaint *complaint)
 {
     const char *argument = argv[(*at)++], *value = strchr(argument, '=');
     const struct option_row *row = NULL;
@@ -397,7 +397,7 @@ static bool check_together(const struct options *options, struct complaint *comp
     return true;
 }
 
-enum options_action options_read(struct options *options, int argc, char *const argv[],
+enum options_action options_read(struct options *options, int argc, const char *const argv[],
                                  char *message, size_t size)
 {
     struct complaint complaint = {message, size};

@@ -125,8 +125,8 @@ enum options_action
 
 /* Fills *options from defaults, environment and command line; everything in it lives until
  * options_free. message is a sentence for the user when the result is one of the BAD ones. */
-MUST_CHECK enum options_action options_read(struct options *options, int argc, char *const argv[],
-                                            char *message, size_t size);
+MUST_CHECK enum options_action options_read(struct options *options, int argc,
+                                            const char *const argv[], char *message, size_t size);
 void options_free(struct options *options);
 
 /* Writes to stdout; false when that fails. */

@@ -62,7 +62,7 @@ static void addresses(void **state)
 #undef PARSE
 }
 
-static enum options_action run(struct options *options, char *const argv[], int argc)
+static enum options_action run(struct options *options, const char *const argv[], int argc)
 {
     static char message[512];
 
@@ -71,7 +71,7 @@ static enum options_action run(struct options *options, char *const argv[], int 
 
 static void flag_wins(void **state)
 {
-    char *plain[] = {"x"}, *flagged[] = {"x", "--workers", "3", "--log-batch=7"};
+    const char *plain[] = {"x"}, *flagged[] = {"x", "--workers", "3", "--log-batch=7"};
     struct options options;
 
     (void) state;
@@ -90,13 +90,13 @@ static void flag_wins(void **state)
 
 static void wrong_usage(void **state)
 {
-    char *const cases[][4] = {{"x", "--nonsense"},
-                              {"x", "serve"},
-                              {"x", "--workers"},
-                              {"x", "--workers", "none"},
-                              {"x", "--decide-timeout", "5"},
-                              {"x", "--verify-token", "secret"},
-                              {"x", "--log-session", "best"}};
+    const char *const cases[][4] = {{"x", "--nonsense"},
+                                    {"x", "serve"},
+                                    {"x", "--workers"},
+                                    {"x", "--workers", "none"},
+                                    {"x", "--decide-timeout", "5"},
+                                    {"x", "--verify-token", "secret"},
+                                    {"x", "--log-session", "best"}};
     struct options options;
 
     (void) state;
@@ -111,12 +111,12 @@ static void wrong_usage(void **state)
 
 static void wrong_config(void **state)
 {
-    char *const cases[][4] = {{"x", "--listen", "nowhere"},
-                              {"x", "--path-prefix", "functions"},
-                              {"x", "--path-prefix", "/functions/"},
-                              {"x", "--functions-url", "file:///etc/passwd"},
-                              {"x", "--verify-token-file", "/nonexistent/token"},
-                              {"x", "--log-queue", "10"}};
+    const char *const cases[][4] = {{"x", "--listen", "nowhere"},
+                                    {"x", "--path-prefix", "functions"},
+                                    {"x", "--path-prefix", "/functions/"},
+                                    {"x", "--functions-url", "file:///etc/passwd"},
+                                    {"x", "--verify-token-file", "/nonexistent/token"},
+                                    {"x", "--log-queue", "10"}};
     struct options options;
 
     (void) state;
@@ -130,7 +130,7 @@ static void wrong_config(void **state)
 static void secrets(void **state)
 {
     char path[] = "/tmp/forwarder_options_test.XXXXXX";
-    char *argv[] = {"x", "--verify-token-file", path};
+    const char *argv[] = {"x", "--verify-token-file", path};
     struct options options;
     int fd = mkstemp(path);
 
