@@ -40,11 +40,11 @@ cluster_psql postgres -c 'CREATE EXTENSION webhook_routing'
 pages=$folder/pages
 mkdir "$pages"
 cluster_psql postgres -At -f "$REPOSITORY/scripts/reference.sql" >"$pages/sql.md"
-"$SOURCE_TREE/build/webhook-forwarder" --help-markdown >"$pages/forwarder.md"
+"$SOURCE_TREE/build/webhook-forwarder" --help-markdown | sed 's/</\\</g' >"$pages/forwarder.md"
 {
     printf '# Errors\n\nEvery error of the extension, by SQLSTATE. Made from `extension/errors.txt`.\n\n'
     printf '| SQLSTATE | condition | message | what mends it |\n|---|---|---|---|\n'
-    awk -F '\t' '/^[0-9A-Z]/ { gsub(/\|/, "\\|"); printf "| `%s` | %s | %s | %s |\n", $1, $2, $3, $4 }' \
+    awk -F '\t' '/^[0-9A-Z]/ { gsub(/[|<]/, "\\\\&"); printf "| `%s` | %s | %s | %s |\n", $1, $2, $3, $4 }' \
         "$REPOSITORY/extension/errors.txt"
 } >"$pages/errors.md"
 {
