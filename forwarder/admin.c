@@ -20,7 +20,7 @@ static const char *admin_live(const struct admin *admin)
     {
         uint64_t turned = atomic_load(&admin->workers[i].status.turned_us);
 
-        if (now > turned && now - turned > STUCK_US)
+        if (!atomic_load(&admin->workers[i].ended) && now > turned && now - turned > STUCK_US)
             return "a worker is stuck";
     }
     return NULL;

@@ -111,16 +111,25 @@ static uint64_t retry_pause(unsigned failures)
     return pause / 2 + pause / 2 * id[15] / 255;
 }
 
-static void database_report(struct database *database, enum log_level level, const char *event,
-                            const char *message, const char *detail)
+/* libpq's messages have several lines; here they become one. */
+static void database_report(struct database *database, const char *event, const char *message,
+                            const char *detail)
 {
     struct log_line line;
+    char text[512];
+    size_t length = 0;
 
-    if (!log_begin_limited(&line, level, event, message, &database->limiter))
+    if (!log_begin_limited(&line, LOG_WARNING, event, message, &database->limiter))
         return;
     log_text(&line, "link", database->link);
-    if (detail != NULL)
-        log_text(&line, "detail", detail);
+    for (; detail != NULL && *detail != '\0' && length + 1 < sizeof text; detail++)
+        if (*detail > ' ' || (length > 0 && text[length - 1] != ' '))
+            text[length++] = *detail == '\n' || *detail == '\t' ? ' ' : *detail;
+    while (length > 0 && text[length - 1] == ' ')
+        length--;
+    text[length] = '\0';
+    if (length > 0)
+        log_text(&line, "detail", text);
     log_end(&line);
 }
 
@@ -128,11 +137,9 @@ static void database_report(struct database *database, enum log_level level, con
 static void database_drop(struct database *database, const char *detail)
 {
     if (database->state == DATABASE_READY)
-        database_report(database, LOG_WARNING, "database_lost",
-                        "a connection to the database broke", detail);
+        database_report(database, "database_lost", "a connection to the database broke", detail);
     else
-        database_report(database, LOG_WARNING, "database_unreachable",
-                        "no connection to the database", detail);
+        database_report(database, "database_unreachable", "no connection to the database", detail);
     loop_forget(database->loop, &database->source);
     PQfinish(database->connection);
     database->connection = NULL;
@@ -155,8 +162,8 @@ void database_condemn(struct database *database, const char *why)
     if (database->state < DATABASE_PREPARING || database->condemned)
         return;
     database->condemned = true;
-    database_report(database, LOG_WARNING, "database_condemned",
-                    "a connection to the database is given up", why);
+    database_report(database, "database_condemned", "a connection to the database is given up",
+                    why);
 }
 
 /* ---- reading ---- */

@@ -225,7 +225,7 @@ static size_t upstream_header(char *line, size_t size, size_t count, void *conte
     if (count >= 5 && memcmp(line, "HTTP/", 5) == 0)
     {
         upstream->content_type[0] = upstream->content_encoding[0] = '\0';
-        upstream->has_length = false;
+        upstream->has_length = upstream->is_chunked = false;
     }
     else if (take_field(line, count, "Content-Length", length, sizeof length))
     {
@@ -237,11 +237,16 @@ static size_t upstream_header(char *line, size_t size, size_t count, void *conte
         upstream->has_length = true;
         upstream->length = atoll(length);
     }
+    else if (take_field(line, count, "Transfer-Encoding", length, sizeof length))
+        upstream->is_chunked = true;
     else if (!take_field(line, count, "Content-Type", upstream->content_type,
                          sizeof upstream->content_type))
         (void) take_field(line, count, "Content-Encoding", upstream->content_encoding,
                           sizeof upstream->content_encoding);
-    return count;
+    if (!upstream->has_length || !upstream->is_chunked)
+        return count;
+    upstream->refused = "the answer has a length and an encoding";
+    return 0;
 }
 
 /* ---- the pool of handles ---- */
@@ -299,7 +304,7 @@ static struct upstream *upstream_take(struct request *request)
     upstream->request = request;
     upstream->sent = 0;
     upstream->refused = NULL;
-    upstream->has_length = false;
+    upstream->has_length = upstream->is_chunked = false;
     upstream->content_type[0] = upstream->content_encoding[0] = upstream->error[0] = '\0';
     return upstream;
 }

@@ -67,7 +67,8 @@
     (16 << 20)                 /* body bytes that are read and dropped for the sake of an answer */
 #define ITEM_LIMIT 1000        /* items of one POST that are logged; Meta sends at most as many */
 #define ERROR_LIMIT 160        /* bytes of error_message, its NUL included */
-#define KEPT_BUFFER (64 << 10) /* a pooled request keeps buffers up to this size */
+#define KEPT_BUFFER (16 << 10) /* a pooled request keeps buffers up to this size */
+#define POOLED_REQUESTS 256    /* requests that a worker keeps for the next ones */
 #define IDLE_UPSTREAM_SECONDS                                                                      \
     2L /* a connection to a function idle for longer is not used again                             \
         */
@@ -401,6 +402,7 @@ struct upstream
     const char *refused; /* why an address was refused, or the answer is unusable */
     bool has_length;     /* the answer's Content-Length, to notice a second one */
     long long length;
+    bool is_chunked;        /* the answer has a Transfer-Encoding */
     char content_type[256]; /* of the answer, "" without one */
     char content_encoding[64];
     char error[CURL_ERROR_SIZE];
@@ -675,6 +677,7 @@ struct worker
     size_t socket_count;
 
     struct request *request_pool;
+    size_t pooled;
     size_t in_state[REQUEST_STATE_COUNT];
     size_t in_flight;
     size_t buffered; /* bytes in buffers */

@@ -434,9 +434,31 @@ void options_free(struct options *options)
 
 /* ---- help ---- */
 
+/* Prints words at an indent, broken before column 80. */
+static void help_words(const char *text)
+{
+    const int indent = 8, width = 80;
+    int column = 0;
+
+    while (*text != '\0')
+    {
+        int length = (int) strcspn(text, " ");
+
+        if (column > 0 && column + 1 + length > width)
+        {
+            putchar('\n');
+            column = 0;
+        }
+        printf("%*s%.*s", column == 0 ? indent : 1, "", length, text);
+        column += (column == 0 ? indent : 1) + length;
+        text += length + (text[length] == ' ');
+    }
+    putchar('\n');
+}
+
 static void help_option(const struct option_row *row)
 {
-    char name[128], head[64];
+    char name[128], origin[512];
 
     if (row->kind == KIND_SECTION)
     {
@@ -444,25 +466,28 @@ static void help_option(const struct option_row *row)
         return;
     }
     variable_of(row, name, sizeof name);
-    snprintf(head, sizeof head, "--%s %s", row->flag, row->metavar);
-    printf("  %-30s %s\n", head, row->help);
-    printf("  %30s [%s%s%s%s%s]\n", "", name,
-           *row->variable != '\0' ? ", or the value itself in " : "", row->variable,
-           *row->standard != '\0' ? "; default " : "", row->standard);
+    snprintf(origin, sizeof origin, "[%s%s%s%s%s]", name,
+             *row->variable != '\0' ? ", or the value itself in " : "", row->variable,
+             *row->standard != '\0' ? "; default " : "", row->standard);
+    printf("  --%s %s\n", row->flag, row->metavar);
+    help_words(row->help);
+    help_words(origin);
 }
 
 bool options_help(void)
 {
-    printf(
-        "Usage: webhook-forwarder [OPTION]...\n"
-        "Takes WhatsApp webhooks, asks PostgreSQL where each one goes, relays it to that function\n"
-        "and logs the decision with its outcome.\n\n"
-        "Each option is also an environment variable, shown in brackets; the option wins.\n");
+    printf("Usage: webhook-forwarder [OPTION]...\n"
+           "Takes WhatsApp webhooks, asks PostgreSQL where each one goes, relays it to that\n"
+           "function and logs the decision with its outcome.\n\n"
+           "Each option is also an environment variable, shown in brackets; the option wins.\n");
     for (size_t i = 0; i < ROW_COUNT; i++)
         help_option(&ROWS[i]);
     printf("\nOther:\n");
     for (size_t i = 0; i < sizeof ACTIONS / sizeof *ACTIONS; i++)
-        printf("  --%-28s %s\n", ACTIONS[i].flag, ACTIONS[i].help);
+    {
+        printf("  --%s\n", ACTIONS[i].flag);
+        help_words(ACTIONS[i].help);
+    }
     return fflush(stdout) == 0;
 }
 

@@ -24,6 +24,9 @@
  * header, at least. It touches all of it: this is what an idle connection costs. */
 #define CONNECTION_MEMORY ((size_t) 16 << 10)
 
+/* A body's first memory; the rest comes with the bytes, so that announcing many takes none. */
+#define FIRST_BUFFER ((size_t) 16 << 10)
+
 /* ---- connections ---- */
 
 void receive_cut(struct client *client)
@@ -184,26 +187,21 @@ static void receive_correlate(struct request *request)
     }
 }
 
-/* Whether another webhook may be taken in hand. */
+/* What can be told before the body has come. */
 static void receive_admit(struct request *request)
 {
     struct worker *worker = request->worker;
-    size_t max_body = worker->options->max_body;
-    bool sized = request->header.has_length;
+    const struct gate_result *header = &request->header;
+    size_t first = header->content_length < FIRST_BUFFER ? header->content_length : FIRST_BUFFER;
 
-    if (sized && request->header.content_length > max_body)
+    if (header->has_length && header->content_length > worker->options->max_body)
         receive_refuse(request, 413, "the body is too long");
     else if (worker->in_flight >= worker->max_in_flight)
         receive_refuse(request, 503, "too many webhooks are in hand");
     else if (outcomes_full(worker))
         receive_refuse(request, 503, "too many log rows wait for the database");
-    else if (sized && !buffer_reserve(worker, &request->body, request->header.content_length))
+    else if (!buffer_reserve(worker, &request->body, first))
         receive_refuse(request, 503, "too many bytes are in hand");
-    else
-    {
-        request->in_flight = true;
-        worker->in_flight++;
-    }
 }
 
 static void receive_route(struct request *request, const char *method)
@@ -281,6 +279,24 @@ static void receive_piece(struct request *request, const char *bytes, size_t len
         receive_cut(request->client);
 }
 
+/* A webhook is in hand from here on. It is not while its body arrives, or slow clients could keep
+ * all others out. */
+static void receive_relay(struct request *request)
+{
+    struct worker *worker = request->worker;
+
+    if (worker->in_flight >= worker->max_in_flight)
+    {
+        reply_problem(request, 503, "too many webhooks are in hand");
+        return;
+    }
+    request->in_flight = true;
+    worker->in_flight++;
+    MHD_suspend_connection(request->http);
+    request->suspended = true;
+    decide_begin(request);
+}
+
 /* The request is whole: its task begins. */
 static void receive_whole(struct request *request)
 {
@@ -297,9 +313,7 @@ static void receive_whole(struct request *request)
         greeting_health(request);
         break;
     case TASK_RELAY:
-        MHD_suspend_connection(request->http);
-        request->suspended = true;
-        decide_begin(request);
+        receive_relay(request);
         break;
     }
 }

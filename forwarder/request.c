@@ -69,7 +69,10 @@ struct request *request_begin(struct worker *worker, struct client *client)
     struct request *request = worker->request_pool;
 
     if (request != NULL)
+    {
         worker->request_pool = request->next;
+        worker->pooled--;
+    }
     else if ((request = request_new(worker)) == NULL)
         return NULL;
     request->client = client;
@@ -99,6 +102,18 @@ static void request_wipe(struct request *request)
     request->target[0] = request->correlation_id[0] = '\0';
 }
 
+static void request_free(struct request *request)
+{
+    struct worker *worker = request->worker;
+
+    loop_timer_close(&worker->loop, &request->deadline);
+    buffer_reset(worker, &request->body, 0);
+    buffer_reset(worker, &request->reply, 0);
+    buffer_reset(worker, &request->field_text, 0);
+    worker->in_state[REQUEST_FREE]--;
+    free(request);
+}
+
 void request_end(struct request *request)
 {
     struct worker *worker = request->worker;
@@ -109,8 +124,14 @@ void request_end(struct request *request)
     request->client->request = NULL;
     request_enter(request, REQUEST_FREE, 0);
     request_wipe(request);
+    if (worker->pooled >= POOLED_REQUESTS)
+    {
+        request_free(request);
+        return;
+    }
     request->next = worker->request_pool;
     worker->request_pool = request;
+    worker->pooled++;
 }
 
 void request_free_pool(struct worker *worker)
@@ -120,12 +141,9 @@ void request_free_pool(struct worker *worker)
     while ((request = worker->request_pool) != NULL)
     {
         worker->request_pool = request->next;
-        loop_timer_close(&worker->loop, &request->deadline);
-        buffer_reset(worker, &request->body, 0);
-        buffer_reset(worker, &request->reply, 0);
-        buffer_reset(worker, &request->field_text, 0);
-        free(request);
+        request_free(request);
     }
+    worker->pooled = 0;
 }
 
 size_t request_count(const struct worker *worker)
