@@ -19,6 +19,7 @@ readonly GROUPS_KNOWN=(
     "lint        shell, C format, and words that have no place in the tree"
     "build       gcc and clang, extension and programs, warnings are errors"
     "unit        the engine's parts, plain and under the sanitizers (cmocka)"
+    "budget      instructions per decision (callgrind)"
     "fuzz        the engine against its fuzzers, seeded with the fixtures (libFuzzer)"
     "regress     the SQL surface (pg_regress)"
     "isolation   concurrent sessions (pg_isolation_regress)"
@@ -320,6 +321,11 @@ group_unit() {
     there_are 'test/unit/*_test.c' || return 0
     run_units build
     run_units build/asan SANITIZE=address,undefined
+}
+
+group_budget() {
+    need build valgrind || return 0
+    tap instructions bench/instructions.sh
 }
 
 group_fuzz() {

@@ -55,7 +55,16 @@ if [[ -n ${WEBHOOK_ROUTING_PAYLOADS:-} ]]; then
     payloads extra "$WEBHOOK_ROUTING_PAYLOADS"/*.json
 fi
 
+# The unit tests and the benchmark of the engine know no database; their rules have to be its seeds.
+seeds_agree() {
+    diff <(sed -n 's/^ *"\(domain\|pattern\)\(\\t.*\)\\n".*/\1\2/p' test/unit/seed.h |
+        sed 's/\\t/\t/g; s/\\\\/\\/g' | sort) \
+        <(sql -c 'SELECT snapshot FROM routing_ruleset()' | grep -E '^(domain|pattern)' | sort)
+}
+
 {
+    differences=$(seeds_agree) && echo 'ok - test/unit/seed.h holds the seeds of the database' ||
+        printf 'not ok - test/unit/seed.h holds the seeds of the database\n# %s\n' "${differences//$'\n'/$'\n'# }"
     sql -f "$here/compare.sql"
     sql -f "$here/agreement.sql"
     sql -v packs=false -v languages='{en}' -f "$here/sentences.sql"

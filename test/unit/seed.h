@@ -34,6 +34,8 @@
     "pattern\tjobs\tkeyword\tword\tgig\n"                                                          \
     "pattern\tjobs\tkeyword\tword\tgigs\n"                                                         \
     "pattern\tjobs\tkeyword\tword\tcover letter\n"                                                 \
+    "pattern\tjobs\tkeyword\tword\tapplied\n"                                                      \
+    "pattern\tjobs\tkeyword\tword\tapplies\n"                                                      \
     "pattern\tmarketplace\tkeyword\tprefix\tbuy\n"                                                 \
     "pattern\tmarketplace\tkeyword\tprefix\tsell\n"                                                \
     "pattern\tmarketplace\tkeyword\tprefix\tshop\n"                                                \
