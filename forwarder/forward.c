@@ -1,328 +1,42 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * forward.c: one attempt at one function, over libcurl's multi interface on the worker's loop.
- *
- * A POST never reaches a function twice by our doing. libcurl sends a request again, silently, when
- * a connection it had kept dies before the first byte of the answer; the second call of
- * upstream_before_sending() for one attempt forbids that. The same call tells what matters most
- * when an attempt fails: before it nothing was sent, after it nobody knows.
- *
- * libcurl's sockets stay in the epoll set between two requests, so that a kept connection costs no
- * system call. An event on a socket that libcurl does not wait for takes it out of the set. Sockets
- * that libcurl opens for itself (name resolution) are not kept.
+ * forward.c: an attempt: what is sent to a function, and what its end leads to. The handles and
+ * their callbacks are in upstream.c, the judgement in relay.c.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "forwarder.h"
 
-#define UPSTREAM_BUFFER 16384L
 #define LEAST_ATTEMPT_US 50000 /* with less time left there is no second attempt */
 
-/* ---- libcurl's sockets and timer on the loop ---- */
+/* ---- what is sent ---- */
 
-struct upstream_socket
+/* A name as a segment of a path, with its NUL (RFC 3986 2.3: unreserved characters stay). */
+static bool encode_name(const char *name, char *text, size_t size)
 {
-    struct loop_source source;
-    uint32_t wanted; /* events that libcurl waits for */
-    bool kept;       /* stays in the epoll set between requests */
-};
+    static const char DIGITS[] = "0123456789ABCDEF";
 
-static void upstream_event(struct loop_source *source, uint32_t events)
-{
-    struct worker *worker = source->owner;
-    struct upstream_socket *socket = (struct upstream_socket *) source;
-    int running, what = 0;
-
-    if (socket->wanted == 0)
+    for (; *name != '\0'; name++)
     {
-        loop_forget(&worker->loop, source);
-        return;
+        unsigned char byte = (unsigned char) *name;
+        bool plain = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+                     (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '.' || byte == '_' ||
+                     byte == '~';
+
+        if (size < 4)
+            return false;
+        *text++ = plain ? *name : '%';
+        if (!plain)
+        {
+            *text++ = DIGITS[byte >> 4];
+            *text++ = DIGITS[byte & 15];
+        }
+        size -= plain ? 1 : 3;
     }
-    if (events & (EPOLLIN | EPOLLHUP))
-        what |= CURL_CSELECT_IN;
-    if (events & EPOLLOUT)
-        what |= CURL_CSELECT_OUT;
-    if (events & EPOLLERR)
-        what |= CURL_CSELECT_ERR;
-    curl_multi_socket_action(worker->multi, source->fd, what, &running);
-}
-
-/* The entry of an fd, made when there is none; NULL when memory is used up. */
-static struct upstream_socket *upstream_socket_of(struct worker *worker, int fd)
-{
-    size_t place = (size_t) fd;
-
-    if (place >= worker->socket_count)
-    {
-        size_t count = place * 2 + 64;
-        struct upstream_socket **sockets =
-            realloc(worker->sockets, count * sizeof(*worker->sockets));
-
-        if (sockets == NULL)
-            return NULL;
-        memset(sockets + worker->socket_count, 0,
-               (count - worker->socket_count) * sizeof(*sockets));
-        worker->sockets = sockets;
-        worker->socket_count = count;
-    }
-    if (worker->sockets[place] == NULL)
-    {
-        struct upstream_socket *socket = calloc(1, sizeof *socket);
-
-        if (socket == NULL)
-            return NULL;
-        socket->source = (struct loop_source){.fd = fd, .ready = upstream_event, .owner = worker};
-        worker->sockets[place] = socket;
-    }
-    return worker->sockets[place];
-}
-
-static int upstream_wants(CURL *easy, curl_socket_t fd, int what, void *context, void *unused)
-{
-    struct worker *worker = context;
-    struct upstream_socket *socket = upstream_socket_of(worker, fd);
-
-    (void) easy;
-    (void) unused;
-    if (socket == NULL)
-        return -1;
-    socket->wanted = what == CURL_POLL_IN      ? EPOLLIN
-                     : what == CURL_POLL_OUT   ? EPOLLOUT
-                     : what == CURL_POLL_INOUT ? EPOLLIN | EPOLLOUT
-                                               : 0;
-    if (socket->wanted == 0)
-    {
-        if (!socket->kept)
-            loop_forget(&worker->loop, &socket->source);
-        return 0;
-    }
-    return loop_watch(&worker->loop, &socket->source, socket->wanted) ? 0 : -1;
-}
-
-static int upstream_wakes(CURLM *multi, long milliseconds, void *context)
-{
-    struct worker *worker = context;
-
-    (void) multi;
-    if (milliseconds == 0)
-        worker->upstream_due = true;
-    else if (milliseconds < 0)
-        loop_disarm(&worker->loop, &worker->upstream_timer);
-    else
-        loop_arm(&worker->loop, &worker->upstream_timer,
-                 worker->loop.now_us + (uint64_t) milliseconds * 1000);
-    return 0;
-}
-
-static void upstream_timer_expired(struct loop_timer *timer)
-{
-    struct worker *worker = timer->owner;
-
-    worker->upstream_due = true;
-}
-
-/* ---- callbacks of one transfer ---- */
-
-static curl_socket_t upstream_open_socket(void *context, curlsocktype purpose,
-                                          struct curl_sockaddr *address)
-{
-    struct upstream *upstream = context;
-    struct upstream_socket *socket_entry;
-    const char *refused = limits_refused_address(&address->addr);
-    int fd;
-
-    (void) purpose;
-    if (refused != NULL)
-    {
-        upstream->refused = refused;
-        return CURL_SOCKET_BAD;
-    }
-    fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd < 0)
-        return CURL_SOCKET_BAD;
-    socket_entry = upstream_socket_of(upstream->request->worker, fd);
-    if (socket_entry == NULL)
-    {
-        close(fd);
-        return CURL_SOCKET_BAD;
-    }
-    socket_entry->source.watched = 0; /* a new socket under an old number */
-    socket_entry->wanted = 0;
-    socket_entry->kept = true;
-    return fd;
-}
-
-static int upstream_close_socket(void *context, curl_socket_t fd)
-{
-    struct worker *worker = context;
-
-    if ((size_t) fd < worker->socket_count && worker->sockets[fd] != NULL)
-    {
-        loop_forget(&worker->loop, &worker->sockets[fd]->source);
-        worker->sockets[fd]->kept = false;
-    }
-    return close(fd);
-}
-
-static int upstream_before_sending(void *context, char *peer, char *local, int peer_port,
-                                   int local_port)
-{
-    struct upstream *upstream = context;
-
-    (void) peer;
-    (void) local;
-    (void) peer_port;
-    (void) local_port;
-    return ++upstream->sent == 1 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
-}
-
-static size_t upstream_body(char *bytes, size_t size, size_t count, void *context)
-{
-    struct upstream *upstream = context;
-    struct request *request = upstream->request;
-
-    (void) size;
-    if (request->reply.length + count > request->worker->options->max_reply ||
-        !buffer_append(request->worker, &request->reply, bytes, count))
-    {
-        upstream->refused = "the answer is too long";
-        return 0;
-    }
-    return count;
-}
-
-/* Copies the value of `line` when it is the field `name`; false when it is another one. */
-static bool take_field(const char *line, size_t length, const char *name, char *value, size_t size)
-{
-    size_t name_length = strlen(name);
-
-    if (length <= name_length || line[name_length] != ':' ||
-        strncasecmp(line, name, name_length) != 0)
-        return false;
-    line += name_length + 1;
-    length -= name_length + 1;
-    while (length > 0 && (*line == ' ' || *line == '\t'))
-        line++, length--;
-    while (length > 0 && (unsigned char) line[length - 1] <= ' ')
-        length--;
-    if (length >= size)
-        length = 0; /* unusable; better none than half */
-    memcpy(value, line, length);
-    value[length] = '\0';
+    *text = '\0';
     return true;
 }
-
-/* Every header line of the answer, interim answers (100, 103) included. */
-static size_t upstream_header(char *line, size_t size, size_t count, void *context)
-{
-    struct upstream *upstream = context;
-    char length[32];
-
-    (void) size;
-    if (count >= 5 && memcmp(line, "HTTP/", 5) == 0)
-    {
-        upstream->content_type[0] = upstream->content_encoding[0] = '\0';
-        upstream->has_length = upstream->is_chunked = false;
-    }
-    else if (take_field(line, count, "Content-Length", length, sizeof length))
-    {
-        if (upstream->has_length && upstream->length != atoll(length))
-        {
-            upstream->refused = "the answer has two lengths";
-            return 0;
-        }
-        upstream->has_length = true;
-        upstream->length = atoll(length);
-    }
-    else if (take_field(line, count, "Transfer-Encoding", length, sizeof length))
-        upstream->is_chunked = true;
-    else if (!take_field(line, count, "Content-Type", upstream->content_type,
-                         sizeof upstream->content_type))
-        (void) take_field(line, count, "Content-Encoding", upstream->content_encoding,
-                          sizeof upstream->content_encoding);
-    if (!upstream->has_length || !upstream->is_chunked)
-        return count;
-    upstream->refused = "the answer has a length and an encoding";
-    return 0;
-}
-
-/* ---- the pool of handles ---- */
-
-/* What never changes from one attempt to the next. */
-static bool upstream_configure(struct upstream *upstream, struct worker *worker)
-{
-    CURL *easy = upstream->easy;
-    CURLcode code = CURLE_OK;
-
-#define SET(option, value)                                                                         \
-    if (code == CURLE_OK)                                                                          \
-    code = curl_easy_setopt(easy, option, value)
-    SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_PROXY, "");
-    SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-    SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-    SET(CURLOPT_BUFFERSIZE, UPSTREAM_BUFFER);
-    SET(CURLOPT_POST, 1L);
-    SET(CURLOPT_MAXAGE_CONN, IDLE_UPSTREAM_SECONDS);
-    SET(CURLOPT_CONNECTTIMEOUT_MS, (long) (worker->options->connect_timeout / 1000));
-    SET(CURLOPT_ERRORBUFFER, upstream->error);
-    SET(CURLOPT_PRIVATE, upstream);
-    SET(CURLOPT_PREREQFUNCTION, upstream_before_sending);
-    SET(CURLOPT_PREREQDATA, upstream);
-    SET(CURLOPT_OPENSOCKETFUNCTION, upstream_open_socket);
-    SET(CURLOPT_OPENSOCKETDATA, upstream);
-    SET(CURLOPT_CLOSESOCKETFUNCTION, upstream_close_socket);
-    SET(CURLOPT_CLOSESOCKETDATA, worker);
-    SET(CURLOPT_WRITEFUNCTION, upstream_body);
-    SET(CURLOPT_WRITEDATA, upstream);
-    SET(CURLOPT_HEADERFUNCTION, upstream_header);
-    SET(CURLOPT_HEADERDATA, upstream);
-#undef SET
-    return code == CURLE_OK;
-}
-
-static struct upstream *upstream_take(struct request *request)
-{
-    struct worker *worker = request->worker;
-    struct upstream *upstream = worker->upstream_pool;
-
-    if (upstream != NULL)
-        worker->upstream_pool = upstream->next;
-    else if ((upstream = calloc(1, sizeof *upstream)) == NULL ||
-             (upstream->easy = curl_easy_init()) == NULL || !upstream_configure(upstream, worker))
-    {
-        if (upstream != NULL)
-            curl_easy_cleanup(upstream->easy);
-        free(upstream);
-        return NULL;
-    }
-    upstream->request = request;
-    upstream->sent = 0;
-    upstream->refused = NULL;
-    upstream->has_length = upstream->is_chunked = false;
-    upstream->content_type[0] = upstream->content_encoding[0] = upstream->error[0] = '\0';
-    return upstream;
-}
-
-static void upstream_give_back(struct request *request)
-{
-    struct upstream *upstream = request->attempt.upstream;
-
-    if (upstream == NULL)
-        return;
-    curl_multi_remove_handle(request->worker->multi, upstream->easy);
-    upstream->request = NULL;
-    upstream->next = request->worker->upstream_pool;
-    request->worker->upstream_pool = upstream;
-    request->attempt.upstream = NULL;
-}
-
-/* ---- what is sent ---- */
 
 /* URL of the target, or base and name; a name is encoded where a path needs it. */
 static bool forward_url(const struct request *request, char *url, size_t size)
@@ -341,17 +55,7 @@ static bool forward_url(const struct request *request, char *url, size_t size)
         return false;
     memcpy(url, base, length);
     url[length++] = '/';
-    for (const char *at = request->attempt.webhook; *at != '\0'; at++)
-    {
-        bool plain = (*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'z') ||
-                     (*at >= 'A' && *at <= 'Z') || strchr("-._~", *at) != NULL;
-
-        if (length + 4 >= size)
-            return false;
-        length += (size_t) snprintf(url + length, size - length, plain ? "%c" : "%%%02X",
-                                    (unsigned char) *at);
-    }
-    return true;
+    return encode_name(request->attempt.webhook, url + length, size - length);
 }
 
 /* Appends "name: value" or, without a value, "name:", which tells libcurl to leave the field out.
@@ -574,7 +278,7 @@ static void forward_judge(struct request *request, enum attempt_end end, unsigne
     }
 }
 
-static void forward_finished(struct upstream *upstream, CURLcode code)
+void forward_finished(struct upstream *upstream, CURLcode code)
 {
     struct request *request = upstream->request;
     enum attempt_end end = forward_end(code, upstream);
@@ -603,62 +307,4 @@ void forward_abort(struct request *request, const char *why)
     upstream_give_back(request);
     outcomes_finish(request, request->attempt.side, 0, false, sent, why);
     reply_problem(request, 503, why);
-}
-
-/* ---- the turn ---- */
-
-void forward_turn(struct worker *worker)
-{
-    CURLMsg *message;
-    int left, running;
-
-    for (int rounds = 0; worker->upstream_due && rounds < 4; rounds++)
-    {
-        worker->upstream_due = false;
-        curl_multi_socket_action(worker->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    }
-    while ((message = curl_multi_info_read(worker->multi, &left)) != NULL)
-    {
-        struct upstream *upstream = NULL;
-        CURLcode code = message->data.result;
-
-        if (message->msg == CURLMSG_DONE &&
-            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &upstream) == CURLE_OK)
-            forward_finished(upstream, code);
-    }
-}
-
-bool forward_open(struct worker *worker)
-{
-    CURLM *multi = curl_multi_init();
-
-    worker->multi = multi;
-    return multi != NULL &&
-           loop_timer_open(&worker->loop, &worker->upstream_timer, upstream_timer_expired,
-                           worker) &&
-           curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, upstream_wants) == CURLM_OK &&
-           curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, worker) == CURLM_OK &&
-           curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, upstream_wakes) == CURLM_OK &&
-           curl_multi_setopt(multi, CURLMOPT_TIMERDATA, worker) == CURLM_OK &&
-           curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) worker->max_in_flight) == CURLM_OK;
-}
-
-void forward_close(struct worker *worker)
-{
-    struct upstream *upstream;
-
-    while ((upstream = worker->upstream_pool) != NULL)
-    {
-        worker->upstream_pool = upstream->next;
-        curl_easy_cleanup(upstream->easy);
-        free(upstream);
-    }
-    curl_multi_cleanup(worker->multi);
-    worker->multi = NULL;
-    loop_timer_close(&worker->loop, &worker->upstream_timer);
-    for (size_t i = 0; i < worker->socket_count; i++)
-        free(worker->sockets[i]);
-    free(worker->sockets);
-    worker->sockets = NULL;
-    worker->socket_count = 0;
 }

@@ -17,7 +17,7 @@
  *     main.c       start, signals, exit status          options.c   every setting
  *     worker.c     a thread, the turn of its loop       loop.c      epoll and timers
  *     request.c    birth, state, death of a request     states.c    which state may follow which
- *     log.c        JSON lines to stderr
+ *     log.c        JSON lines to stderr                 upstream.c  libcurl's handles, sockets
  *     database.c   a libpq connection that heals itself ruleset.c   the rules in force
  *     gate.c       what a header must not hold          uri.c       path and query
  *     greeting.c   GET: verification and health         rows.c      rows as binary arrays
@@ -513,14 +513,21 @@ void decide_begin(struct request *request);
 void decide_expired(struct request *request);
 void decide_forget(struct request *request);
 
-MUST_CHECK bool forward_open(struct worker *worker);
-void forward_close(struct worker *worker);
 void forward_begin(struct request *request);
 void forward_expired(struct request *request);
+/* libcurl has finished the attempt. */
+void forward_finished(struct upstream *upstream, CURLcode code);
 /* Ends the attempt without an answer: the outcome is logged as unknown. */
 void forward_abort(struct request *request, const char *why);
+
+MUST_CHECK bool upstream_open(struct worker *worker);
+void upstream_close(struct worker *worker);
+/* A handle out of the pool, NULL when memory is used up; it goes back when the attempt is over,
+ * which ends its transfer. */
+MUST_CHECK struct upstream *upstream_take(struct request *request);
+void upstream_give_back(struct request *request);
 /* Starts what was added this turn and takes what is finished. */
-void forward_turn(struct worker *worker);
+void upstream_turn(struct worker *worker);
 
 /* The function's answer with `status`. */
 void reply_relay(struct request *request, unsigned status);

@@ -64,7 +64,7 @@ static void worker_publish(struct worker *worker)
 static uint64_t worker_turn(struct worker *worker, uint64_t until_us)
 {
     loop_turn(&worker->loop, worker->http_due || worker->upstream_due ? 0 : until_us);
-    forward_turn(worker);
+    upstream_turn(worker);
     until_us = worker_run_http(worker);
     database_turn(&worker->decide);
     outcomes_turn(worker);
@@ -178,7 +178,7 @@ static bool worker_open(struct worker *worker)
         !loop_watch(&worker->loop, &worker->wakeup, EPOLLIN))
         return false;
     worker->exhausted = MHD_create_response_from_buffer(0, (void *) "", MHD_RESPMEM_PERSISTENT);
-    return worker->exhausted != NULL && forward_open(worker) && outcomes_open(worker) &&
+    return worker->exhausted != NULL && upstream_open(worker) && outcomes_open(worker) &&
            worker_open_databases(worker) && ruleset_open(worker) &&
            (worker->daemon = receive_listen(worker, worker->listen_fd)) != NULL;
 }
@@ -189,7 +189,7 @@ static void worker_close(struct worker *worker)
         MHD_stop_daemon(worker->daemon);
     if (worker->exhausted != NULL)
         MHD_destroy_response(worker->exhausted);
-    forward_close(worker);
+    upstream_close(worker);
     database_close(&worker->decide);
     database_close(&worker->log);
     outcomes_close(worker);
