@@ -58,12 +58,18 @@ while (($#)); do
 done
 
 # The default folder; somebody else's clone, where it cannot be made, gets one in the home folder.
-if [[ -z $DIR ]]; then
+if [[ -n $DIR && $DIR != /* ]]; then
+    DIR=$PWD/$DIR
+elif [[ -z $DIR ]]; then
     DIR=$REPOSITORY/.run
     if ! mkdir -p "$DIR" 2>/dev/null || [[ ! -w $DIR ]]; then
         DIR=${HOME:-/tmp}/.webhook_routing
     fi
 fi
+
+# Programs complain about a working directory that this user cannot read.
+readonly CALLED_FROM=$PWD
+cd "$REPOSITORY"
 
 # ---- what is running ----
 
@@ -246,8 +252,8 @@ farewell() {
     step functions "$FUNCTIONS_URL/_standin/report"
     title "Try"
     cat <<EOT
-  . $(printf %q "${CLUSTER_DIR/#"$PWD/"/}/env") && psql
-  curl -i "\$FORWARDER_URL/" --data-binary @$(printf %q "${REPOSITORY/#"$PWD"/.}")/test/fixtures/payloads/text.json
+  . $(printf %q "${CLUSTER_DIR/#"$CALLED_FROM/"/}/env") && psql
+  curl -i "\$FORWARDER_URL/" --data-binary @$(printf %q "${REPOSITORY/#"$CALLED_FROM"/.}")/test/fixtures/payloads/text.json
   curl "\$FORWARDER_URL/?hub.mode=subscribe&hub.verify_token=quickstart&hub.challenge=42"
   psql -c "SELECT set_routing_enabled(false, 'the instant way back')"
 

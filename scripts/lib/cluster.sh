@@ -124,8 +124,9 @@ cluster_start() {
         printf '%s\n' "$CLUSTER_SOCKET" >"$CLUSTER_DIR/cluster.socket"
     fi
     cluster_settings "$@" | as_cluster_user tee "$data/webhook_routing.conf" >/dev/null
+    # The server outlives its caller: it must hold none of the caller's descriptors open.
     quietly "$CLUSTER_DIR/start.log" as_cluster_user "$bin/pg_ctl" -D "$data" -w -t 60 \
-        -l "$CLUSTER_HOME/postgresql.log" start || {
+        -l "$CLUSTER_HOME/postgresql.log" start 3>&- 4>&- || {
         tail -n 20 "$CLUSTER_HOME/postgresql.log" >&2
         die "PostgreSQL did not start"
     }

@@ -9,7 +9,7 @@ setup_suite() {
     chmod 755 "$BATS_RUN_TMPDIR" "$BATS_SUITE_TMPDIR"
     cluster_open "$E2E_DIR/cluster"
     stage_install
-    cluster_start fsync=off full_page_writes=off 3>&- 4>&-
+    cluster_start fsync=off full_page_writes=off
     "$REPOSITORY/test/fixtures/generate.pl" "$E2E_DIR/generated"
 }
 

@@ -17,6 +17,7 @@ teardown_file() {
     "$TREE/scripts/quickstart.sh" --stop --dir "$BATS_FILE_TMPDIR/second" || true
     if [[ -d $BATS_FILE_TMPDIR/other ]]; then
         ordinary "$BATS_FILE_TMPDIR/other/a clone/scripts/quickstart.sh" --stop || true
+        ordinary "$BATS_FILE_TMPDIR/other/a clone/scripts/quickstart.sh" --stop --dir "$BATS_FILE_TMPDIR/home/run" || true
     fi
     if [[ -s $BATS_FILE_TMPDIR/squatter ]]; then
         kill "$(<"$BATS_FILE_TMPDIR/squatter")" || true
@@ -130,10 +131,15 @@ in_env() { bash -c '. "$1/env" && eval "$2"' env "$1" "$2"; }
     [[ $output == *'nothing to stop'* ]]
 }
 
+# clone FOLDER: the sources alone
+clone() {
+    mkdir -p "$1" "$BATS_FILE_TMPDIR/home"
+    tar --exclude=./.git --exclude=./.run --exclude=./build --exclude='*.o' --exclude='*.so' -cf - . | tar -C "$1" -xf -
+}
+
 @test "an ordinary user, with a clone of their own in a path with a space" {
     local clone="$BATS_FILE_TMPDIR/other/a clone"
-    mkdir -p "$clone" "$BATS_FILE_TMPDIR/home"
-    tar --exclude=./.git --exclude=./.run --exclude=./build --exclude='*.o' --exclude='*.so' -cf - . | tar -C "$clone" -xf -
+    clone "$clone"
     if ((EUID == 0)); then
         chown -R nobody:nogroup "$BATS_FILE_TMPDIR/other" "$BATS_FILE_TMPDIR/home"
     fi
@@ -147,8 +153,8 @@ in_env() { bash -c '. "$1/env" && eval "$2"' env "$1" "$2"; }
 
 @test "an ordinary user in somebody else's clone" {
     ((EUID == 0)) || skip "only root can make somebody else's clone"
-    local clone="$BATS_FILE_TMPDIR/other/a clone" folder=$BATS_FILE_TMPDIR/home/run
-    chown -R root: "$clone"
+    local clone="$BATS_FILE_TMPDIR/root's clone" folder=$BATS_FILE_TMPDIR/home/run
+    clone "$clone"
     run -0 ordinary "$clone/scripts/quickstart.sh" --no-traffic --dir "$folder"
     run -0 ordinary bash -c '. "$1/env" && curl -fs "$FORWARDER_URL/"' sh "$folder"
     run -0 ordinary "$clone/scripts/quickstart.sh" --stop --dir "$folder"
