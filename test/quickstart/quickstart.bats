@@ -31,7 +31,8 @@ setup() {
 # ordinary COMMAND...: as a user without rights; the one who runs the tests, unless that is root
 ordinary() {
     if ((EUID == 0)); then
-        setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME="$BATS_FILE_TMPDIR/home" "$@"
+        setpriv --reuid=nobody --regid=nogroup --clear-groups \
+            env -C "$BATS_FILE_TMPDIR" HOME="$BATS_FILE_TMPDIR/home" "$@"
     else
         "$@"
     fi
