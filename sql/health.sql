@@ -77,5 +77,27 @@ SELECT count(*) FROM update_routing_settings(
 SELECT * FROM check_routing_health();
 ROLLBACK;
 
+
+-- Attempts that were never made have no response time: none is invented, and without one nothing is
+-- healthy.
+CALL quiet();
+INSERT INTO webhook_routing_logs (webhook_name, domain, routed_to, status)
+SELECT 'w', 'jobs', 'unified', CASE WHEN n <= 30 THEN 'success' ELSE 'error' END FROM generate_series(1, 60) n;
+SELECT * FROM check_routing_health() WHERE domain = 'jobs';
+CALL quiet();
+INSERT INTO webhook_routing_logs (webhook_name, domain, routed_to, status)
+SELECT 'w', 'jobs', 'unified', 'success' FROM generate_series(1, 60) n;
+SELECT * FROM check_routing_health() WHERE domain = 'jobs';
+
+-- While routing is on, an enrolled domain of which nothing reached unified is named.
+CALL quiet();
+CALL traffic(100, 0, 100, 'jobs', 'legacy');
+SET client_min_messages = warning;
+SELECT (update_routing_percentage(10)).percentage, (set_routing_enabled(true)).enabled;
+SELECT * FROM check_routing_health() WHERE domain = 'jobs';
+UPDATE webhook_routing_domains SET percentage = 0 WHERE domain = 'jobs';
+SELECT * FROM check_routing_health() WHERE domain = 'jobs';
+RESET client_min_messages;
+
 DROP PROCEDURE traffic(integer, integer, float8, text, text), quiet();
 TRUNCATE webhook_routing_logs, webhook_routing_rollups;

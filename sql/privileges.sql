@@ -40,7 +40,7 @@ SELECT format('type %s', t.oid::regtype), a.grantee, a.privilege_type
   FROM members m JOIN pg_type t ON (m.classid = 'pg_type'::regclass AND t.oid = m.objid)
                                 OR (m.classid = 'pg_class'::regclass AND t.typrelid = m.objid),
        aclexplode(coalesce(t.typacl, acldefault('T', t.typowner))) a
- WHERE a.grantee <> t.typowner AND t.typelem = 0;
+ WHERE a.grantee <> t.typowner AND t.typelem = 0 AND t.typrelid = 0;
 SELECT * FROM rights;
 SELECT count(*) > 60 AS there_is_something_to_see FROM members;
 

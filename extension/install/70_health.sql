@@ -10,12 +10,13 @@ RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$
-	SELECT CASE WHEN p95 NOT BETWEEN 0.99 * lowest_over AND 1.01 * lowest_over THEN p95
+	SELECT CASE WHEN p95 IS NULL THEN NULL
+	            WHEN p95 NOT BETWEEN 0.99 * lowest_over AND 1.01 * lowest_over THEN p95
 	            WHEN over > 0.05 * measured THEN greatest(p95, lowest_over)
 	            ELSE least(p95, lowest_over - 0.01) END
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_p95(numeric, numeric, bigint, bigint) IS
-	'A P95 on the right side of a limit, given how many requests were over it';
+	'A P95 on the right side of a limit, given how many requests were over it; NULL stays NULL';
 
 CREATE FUNCTION @extschema@.check_routing_health()
 RETURNS TABLE (
@@ -47,8 +48,8 @@ AS $function$
 		SELECT n.*, 100.0 * n.error_count / n.request_count AS error_rate,
 		       @extschema@.webhook_routing_p95(
 			       @extschema@.webhook_routing_p95(
-				       n.estimate, c.warning_p95_ms, n.reached_warning, n.measured),
-			       c.critical_p95_ms + 0.01, n.above_critical, n.measured) AS p95_ms
+				       n.estimate, c.warning_p95_ms::numeric, n.reached_warning, n.measured),
+			       c.critical_p95_ms::numeric + 0.01, n.above_critical, n.measured) AS p95_ms
 		  FROM counted n, config c
 	), judged AS (
 		SELECT s.*,
@@ -72,17 +73,31 @@ AS $function$
 		  FROM seen s, config c
 	)
 	SELECT j.domain, j.routed_to,
-	       CASE WHEN j.enough THEN j.critical = '' AND j.warning = '' END,
+	       CASE WHEN NOT j.enough THEN NULL
+	            WHEN j.critical <> '' OR j.warning <> '' THEN false
+	            WHEN j.p95_ms IS NOT NULL THEN true END,
 	       round(j.error_rate, 3), round(j.p95_ms, 2),
 	       CASE WHEN NOT j.enough THEN j.too_few
 	            WHEN j.critical <> '' THEN 'critical: ' || j.critical
-	            WHEN j.warning <> '' THEN 'warning: ' || j.warning END
+	            WHEN j.warning <> '' THEN 'warning: ' || j.warning
+	            WHEN j.p95_ms IS NULL THEN 'no response time was measured' END
 	  FROM judged j
 	UNION ALL
-	-- No data is never healthy: an enrolled domain without any is named.
-	SELECT d.domain, NULL, NULL, NULL, NULL, 'no requests in the last hour'
-	  FROM config c, unnest(c.domains) d (domain)
-	 WHERE NOT EXISTS (SELECT FROM seen s WHERE s.domain = d.domain)
+	-- No data is never healthy: an enrolled domain without any is named, and so is one whose senders
+	-- should partly be on unified while nothing went there.
+	SELECT e.domain, missing.side, NULL, NULL, NULL, missing.issue
+	  FROM config c
+	 CROSS JOIN unnest(c.domains) e (domain)
+	  LEFT JOIN @extschema@.webhook_routing_domains d ON d.domain = e.domain
+	 CROSS JOIN LATERAL (
+		SELECT NULL AS side, 'no requests in the last hour' AS issue
+		 WHERE NOT EXISTS (SELECT FROM seen s WHERE s.domain = e.domain)
+		UNION ALL
+		SELECT 'unified', 'no requests in the last hour, though it should get some'
+		 WHERE c.enabled AND least(d.percentage, c.percentage) > 0
+		   AND EXISTS (SELECT FROM seen s WHERE s.domain = e.domain)
+		   AND NOT EXISTS (SELECT FROM seen s WHERE s.domain = e.domain AND s.routed_to = 'unified')
+	       ) missing
 	 ORDER BY 1, 2
 $function$;
 COMMENT ON FUNCTION @extschema@.check_routing_health() IS

@@ -148,17 +148,16 @@ BEGIN
 			  FROM members m JOIN pg_catalog.pg_class c ON c.oid = m.objid
 			 WHERE m.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
 			UNION ALL
-			-- The types of its own, and those that tables bring along.
+			-- The types of its own. The row types that tables bring along stay as they are: they give no
+			-- access to anything, and pg_dump warns of every one whose rights were changed.
 			SELECT 'TYPE ' || t.oid::pg_catalog.regtype,
 			       coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner)), t.typowner
 			  FROM pg_catalog.pg_type t
 			 WHERE t.typelem = 0
-			   AND (EXISTS (SELECT FROM members m
-			                 WHERE m.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
-			                   AND m.objid = t.oid)
-			        OR EXISTS (SELECT FROM members m
-			                    WHERE m.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-			                      AND m.objid = t.typrelid))
+			   AND t.typrelid = 0
+			   AND EXISTS (SELECT FROM members m
+			                WHERE m.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+			                  AND m.objid = t.oid)
 		)
 		SELECT DISTINCT o.target,
 		       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::text END
