@@ -366,7 +366,7 @@ group_isolation() {
 # PostgreSQL's modules make clusters of their own, so they run as the user that may.
 group_tap() {
     local tree=$CLUSTER_HOME pgxs test
-    need build run tap || return 0
+    need build run tap faketime || return 0
     there_are 'test/t/*.pl' || return 0
     database || return 0
     tree=$CLUSTER_HOME/tap
