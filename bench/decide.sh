@@ -7,27 +7,15 @@
 #   bench/decide.sh [ROUNDS]      default 11 rounds of 20,000 messages
 set -euo pipefail
 
-# shellcheck source=scripts/lib/common.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib/common.sh"
-# shellcheck source=scripts/lib/packages.sh
-. "$REPOSITORY/scripts/lib/packages.sh"
-# shellcheck source=scripts/lib/cluster.sh
-. "$REPOSITORY/scripts/lib/cluster.sh"
+# shellcheck source=bench/cluster.sh
+. "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
 
 rounds=${1:-11}
-folder=$(mktemp -d /tmp/webhook_routing_bench.XXXXXX)
-trap 'cluster_destroy; rm -rf "$folder"' EXIT
-
-install_missing "$folder/packages.log" build run
-chmod 755 "$folder"
-cluster_open "$folder"
-make -C "$REPOSITORY" -s all >"$folder/build.log" 2>&1 || die "the build failed: $folder/build.log"
-stage_install
+bench_cluster shared_buffers=256MB
 library=$CLUSTER_HOME/stage$(pg_config --pkglibdir)/bench_empty_row.so
 cc -O2 -fPIC -shared -I"$(pg_config --includedir-server)" -o "$library" "$REPOSITORY/bench/empty_row.c"
-cluster_start shared_buffers=256MB
 
-cluster_psql postgres -c 'CREATE EXTENSION webhook_routing' \
+cluster_psql postgres \
     -c "CREATE FUNCTION bench_empty_row(payload bytea, webhook text,
             OUT webhook_name text, OUT target_url text, OUT routed_to text, OUT domain text, OUT reason text,
             OUT matched text, OUT bucket integer, OUT percentage numeric, OUT from_number text,

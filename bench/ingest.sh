@@ -4,11 +4,11 @@
 # bench/ingest.sh [--rows N] [--batch N] [--clients N]: how many log rows a second
 # store_routing_logs() takes, rollups included, in batches as the forwarder sends them. Beside it, in
 # the same run, the same rows into a table of the same columns and key without partitions, checks,
-# triggers and rollups: what PostgreSQL itself needs.
-#
-# Wants a database with the extension, named by PGHOST, PGDATABASE, ... (after quickstart:
-# `. .run/env`), and the right to create a schema in it; what it made is removed at the end.
+# triggers and rollups: what PostgreSQL itself needs. In a cluster of its own, with fsync on.
 set -euo pipefail
+
+# shellcheck source=bench/cluster.sh
+. "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
 
 rows=500000 batch=500 clients=1
 while (($# > 0)); do
@@ -17,15 +17,15 @@ while (($# > 0)); do
     --batch) batch=$2 ;;
     --clients) clients=$2 ;;
     *)
-        sed -n '4,11s/^# \{0,1\}//p' "$0"
+        sed -n '4,8s/^# \{0,1\}//p' "$0"
         exit 64
         ;;
     esac
     shift 2
 done
 batches=$((rows / batch / clients))
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+bench_cluster
+work=$BENCH_FOLDER
 
 run() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
 
@@ -80,8 +80,6 @@ measure() { # $1: script
 }
 
 run <<SQL
-SET client_min_messages = warning;
-DROP SCHEMA IF EXISTS routing_bench CASCADE;
 CREATE SCHEMA routing_bench;
 SELECT count(*) FROM routing_maintain() \g /dev/null
 CREATE TABLE routing_bench.plain AS SELECT * FROM webhook_routing_logs WITH NO DATA;

@@ -4,11 +4,11 @@
 # bench/stats_view.sh [--rows N] [--days N]: how long webhook_routing_stats and check_routing_health()
 # take with N log rows (default a million) over N days (default 10, none expired), a tenth of
 # them in the last hour; beside them the same figures out of the log, and how far the quantiles are
-# from percentile_cont.
-#
-# Makes a database of its own, routing_bench, on the server that PGHOST, PGPORT, ... name (after
-# quickstart: `. .run/env`), and drops it at the end.
+# from percentile_cont. In a cluster of its own.
 set -euo pipefail
+
+# shellcheck source=bench/cluster.sh
+. "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
 
 rows=1000000 days=10
 while (($# > 0)); do
@@ -16,7 +16,7 @@ while (($# > 0)); do
     --rows) rows=$2 ;;
     --days) days=$2 ;;
     *)
-        sed -n '4,12s/^# \{0,1\}//p' "$0"
+        sed -n '4,8s/^# \{0,1\}//p' "$0"
         exit 64
         ;;
     esac
@@ -24,13 +24,9 @@ while (($# > 0)); do
 done
 
 run() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
-export PGOPTIONS='-c client_min_messages=warning'
-run -d postgres -c 'DROP DATABASE IF EXISTS routing_bench' -c 'CREATE DATABASE routing_bench'
-trap 'run -d postgres -c "DROP DATABASE IF EXISTS routing_bench"' EXIT
-export PGDATABASE=routing_bench
+bench_cluster fsync=off
 
 run <<SQL
-CREATE EXTENSION webhook_routing;
 SET synchronous_commit = off;
 SELECT count(*) FROM routing_maintain() \g /dev/null
 -- Portions as batches would bring them, in order of time: 9 of 10 rows over the days, the rest in the

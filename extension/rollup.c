@@ -18,6 +18,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
@@ -334,7 +335,10 @@ webhook_routing_log_count(PG_FUNCTION_ARGS)
 
 	tuplestore_rescan(trigger->tg_newtable);
 	while (tuplestore_gettupleslot(trigger->tg_newtable, true, false, row))
+	{
+		CHECK_FOR_INTERRUPTS();
 		rollup_add(rollup, row);
+	}
 	rollup_write(rollup);
 	ExecDropSingleTupleTableSlot(row);
 	PG_RETURN_POINTER(NULL);
