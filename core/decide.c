@@ -30,18 +30,22 @@ static void choose_legacy(const decider *self, route_decision *decision, route_r
 {
     const route_domain *domain = decision->domain;
 
-    decision->target = domain == NULL ? self->ruleset->fallback : domain->legacy;
+    decision->target = domain == NULL ? self->ruleset->default_target : domain->legacy;
     decision->fallback = NULL;
     decision->side = ROUTE_LEGACY;
     decision->reason = reason;
 }
 
+/* The target itself when it can stand in for unified, else NULL: a retired one takes nothing. */
+static const route_target *behind_unified(const route_ruleset *ruleset, const route_target *target)
+{
+    return target->retired || target == ruleset->unified ? NULL : target;
+}
+
 static void choose_unified(const decider *self, route_decision *decision, route_reason reason)
 {
-    const route_target *legacy = decision->domain->legacy;
-
     decision->target = self->ruleset->unified;
-    decision->fallback = legacy->retired || legacy == decision->target ? NULL : legacy;
+    decision->fallback = behind_unified(self->ruleset, decision->domain->legacy);
     decision->side = ROUTE_UNIFIED;
     decision->reason = reason;
 }
@@ -194,11 +198,11 @@ static void fill_strings(const route_document *document, const route_item *item,
 static void start(decider *self, const route_ruleset *ruleset, route_text name,
                   const route_trace *trace)
 {
-    const route_text *fallback = &ruleset->config.default_target;
+    const route_text *default_name = &ruleset->config.default_target;
 
     *self = (decider){.ruleset = ruleset, .trace = trace};
-    if (name.data == NULL ||
-        (name.length == fallback->length && memcmp(name.data, fallback->data, name.length) == 0))
+    if (name.data == NULL || (name.length == default_name->length &&
+                              memcmp(name.data, default_name->data, name.length) == 0))
         return;
     self->named = true;
     self->domain = route_ruleset_domain_of_target(ruleset, name);
@@ -213,7 +217,7 @@ static void start(decider *self, const route_ruleset *ruleset, route_text name,
  * all of them can take it. */
 static void decide_mixed(const decider *self, route_decision *decision)
 {
-    decision->target = self->domain == NULL ? self->ruleset->fallback : self->domain->legacy;
+    decision->target = self->domain == NULL ? self->ruleset->default_target : self->domain->legacy;
     decision->fallback = NULL;
     decision->side = ROUTE_LEGACY;
     decision->reason = ROUTE_REASON_MIXED_BATCH;
@@ -222,6 +226,19 @@ static void decide_mixed(const decider *self, route_decision *decision)
     route_say(self->trace, "decision", "%.*s (legacy), %s: %s", (int) decision->target->name.length,
               decision->target->name.data, route_reason_name(decision->reason),
               route_reason_meaning(decision->reason));
+}
+
+/* Who stands behind unified for two items at once: for those of several domains it is the entry
+ * that sorts them out. Where one item has nobody, as that of a retired function, all have nobody:
+ * that item must not reach anyone else. */
+static const route_target *common_fallback(const decider *self, const route_target *a,
+                                           const route_target *b)
+{
+    if (a == b)
+        return a;
+    if (a == NULL || b == NULL)
+        return NULL;
+    return behind_unified(self->ruleset, self->ruleset->default_target);
 }
 
 size_t route_decide(const route_ruleset *ruleset, const void *payload, size_t length,
@@ -248,9 +265,7 @@ size_t route_decide(const route_ruleset *ruleset, const void *payload, size_t le
             continue;
         decide_item(&self, &webhook.document, &item, count, &other);
         agreed = other.target == decision->target;
-        /* One answer behind unified for items of several domains: the entry that sorts them out. */
-        if (other.fallback != decision->fallback)
-            decision->fallback = ruleset->fallback;
+        decision->fallback = common_fallback(&self, decision->fallback, other.fallback);
     }
     if (!agreed)
         decide_mixed(&self, decision);

@@ -185,7 +185,7 @@ static bool resolve_names(route_compiler *self)
     sort_targets(ruleset);
     sort_domains(ruleset);
     ruleset->unified = route_ruleset_find_target(ruleset, ruleset->config.unified_target);
-    ruleset->fallback = route_ruleset_find_target(ruleset, ruleset->config.default_target);
+    ruleset->default_target = route_ruleset_find_target(ruleset, ruleset->config.default_target);
     for (size_t i = 0; i < ruleset->domain_count; i++)
     {
         route_domain *domain = &ruleset->domains[i];

@@ -42,7 +42,7 @@ struct route_ruleset
 
     route_config config;
     const route_target *unified;
-    const route_target *fallback; /* the default target */
+    const route_target *default_target;
     route_target *targets;
     route_domain *domains;
     route_pattern *patterns;

@@ -106,6 +106,7 @@ static void check_decision(const route_decision *decision)
     REQUIRE(decision->bucket >= ROUTE_NO_BUCKET && decision->bucket < ROUTE_BUCKETS);
     REQUIRE(decision->percentage <= ROUTE_BUCKETS);
     REQUIRE(decision->side == ROUTE_UNIFIED || decision->fallback == NULL);
+    REQUIRE(decision->fallback == NULL || !decision->fallback->retired);
     REQUIRE(decision->domain == NULL || !decision->domain->is_protected ||
             decision->side == ROUTE_LEGACY);
 }
@@ -116,6 +117,7 @@ typedef struct item_walk
     size_t size;
     size_t items;
     bool agreed;
+    bool any_retired; /* an item's legacy function is */
     route_decision first;
 } item_walk;
 
@@ -136,6 +138,7 @@ static bool visit(void *context, size_t item, const route_decision *decision)
     if (walk->items++ == 0)
         walk->first = *decision;
     walk->agreed = walk->agreed && decision->target == walk->first.target;
+    walk->any_retired |= decision->reason == ROUTE_REASON_LEGACY_RETIRED;
     return true;
 }
 
@@ -163,6 +166,7 @@ static route_decision check_ruleset(const route_ruleset *ruleset, const uint8_t 
     REQUIRE(items == walk.items);
     check_decision(&decision);
     require_same(&decision, &walk.first);
+    REQUIRE(!walk.any_retired || decision.fallback == NULL);
     if (walk.agreed)
     {
         REQUIRE(decision.target == walk.first.target && decision.side == walk.first.side);

@@ -23,8 +23,9 @@
     "pattern\tfixed\tkeyword\tword\tfixed\n"                                                       \
     "pattern\toff\tkeyword\tword\toff\n"                                                           \
     "pattern\tlate\tkeyword\tword\tlate\n"
-#define RULES(percentage, enabled)                                                                 \
-    HEAD "config\t" UUID "\t7\t" percentage "\t" enabled "\t0\tunified\tdefault\n" DOMAINS "end\n"
+#define BEGINNING(percentage, enabled, default_target)                                             \
+    HEAD "config\t" UUID "\t7\t" percentage "\t" enabled "\t0\tunified\t" default_target "\n"
+#define RULES(percentage, enabled) BEGINNING(percentage, enabled, "default") DOMAINS "end\n"
 
 #define ENVELOPE(changes)                                                                          \
     "{\"object\":\"whatsapp_business_account\",\"entry\":[{\"changes\":[" changes "]}]}"
@@ -40,7 +41,7 @@
 #define HIGH "250788100001"
 #define LOW "972987654321"
 
-static route_ruleset *at_0, *at_50, *at_100, *disabled;
+static route_ruleset *at_0, *at_50, *at_100, *disabled, *default_retired, *default_unified;
 
 static int open_rules(void **state)
 {
@@ -49,6 +50,9 @@ static int open_rules(void **state)
     at_50 = compile(RULES("50", "t"));
     at_100 = compile(RULES("100", "t"));
     disabled = compile(RULES("100", "f"));
+    default_retired =
+        compile(BEGINNING("50", "t", "gone") DOMAINS "target\tgone\t\\N\t\\N\terror\tt\nend\n");
+    default_unified = compile(BEGINNING("50", "t", "unified") DOMAINS "end\n");
     return 0;
 }
 
@@ -59,6 +63,8 @@ static int close_rules(void **state)
     route_ruleset_free(at_50);
     route_ruleset_free(at_100);
     route_ruleset_free(disabled);
+    route_ruleset_free(default_retired);
+    route_ruleset_free(default_unified);
     return 0;
 }
 
@@ -211,8 +217,24 @@ static void test_whole_posts(void **state)
          "unified/default unified jobs in_percentage 249 5000"},
         {at_50, MESSAGES(TEXT(LOW, "job") "," TEXT(LOW, "shop") "," TEXT(LOW, "job")), NULL, 3,
          "unified/default unified jobs in_percentage 249 5000"},
+        /* one of a retired function: it must reach nobody else, so the whole has no fallback */
         {at_50, MESSAGES(TEXT(LOW, "old") "," TEXT(LOW, "job")), NULL, 2,
-         "unified/default unified old legacy_retired 249 5000"},
+         "unified/- unified old legacy_retired 249 5000"},
+        {at_50, MESSAGES(TEXT(LOW, "job") "," TEXT(LOW, "old")), NULL, 2,
+         "unified/- unified jobs in_percentage 249 5000"},
+        {at_50, MESSAGES(TEXT(LOW, "job") "," TEXT(LOW, "shop") "," TEXT(LOW, "old")), NULL, 3,
+         "unified/- unified jobs in_percentage 249 5000"},
+        {at_50, MESSAGES(TEXT(LOW, "old") "," TEXT(LOW, "job") "," TEXT(LOW, "shop")), NULL, 3,
+         "unified/- unified old legacy_retired 249 5000"},
+        /* the default target is retired itself, or is the unified one: nobody stands behind */
+        {default_retired, MESSAGES(TEXT(LOW, "job") "," TEXT(LOW, "shop")), NULL, 2,
+         "unified/- unified jobs in_percentage 249 5000"},
+        {default_retired, MESSAGES(TEXT(LOW, "job") "," TEXT(LOW, "job")), NULL, 2,
+         "unified/wh-jobs unified jobs in_percentage 249 5000"},
+        {default_unified, MESSAGES(TEXT(LOW, "job") "," TEXT(LOW, "shop")), NULL, 2,
+         "unified/- unified jobs in_percentage 249 5000"},
+        {default_unified, MESSAGES(TEXT(LOW, "hm") "," TEXT(LOW, "job")), NULL, 2,
+         "unified/- legacy unknown unknown_domain 249 5000"},
         /* two domains of one function */
         {at_50, MESSAGES(TEXT(HIGH, "shop") "," TEXT(HIGH, "late")), NULL, 2,
          "wh-shop/- legacy shop out_of_percentage 8377 3000"},
