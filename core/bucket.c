@@ -10,6 +10,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "bucket.h"
 #include "text.h"
 
 /* Decoded bytes are hashed in pieces of this size. */

@@ -6,7 +6,7 @@
  * what the webhook is, then what must not move, then what may. Each item is decided alone; a POST
  * whose items agree on the target goes there as a whole.
  */
-#include "payload.h"
+#include "bucket.h"
 #include "text.h"
 #include "trace.h"
 

@@ -5,7 +5,7 @@
 #ifndef ROUTE_DOMAIN_H
 #define ROUTE_DOMAIN_H
 
-#include "payload.h"
+#include "message.h"
 #include "ruleset.h"
 
 #define ROUTE_NO_MATCH (-1)

@@ -8,6 +8,8 @@
 #ifndef ROUTE_MEMBERS_H
 #define ROUTE_MEMBERS_H
 
+#include <assert.h>
+
 #include "walk.h"
 
 /* Every key that is read anywhere, grouped by length. */
@@ -41,6 +43,9 @@ typedef enum route_key
         ROUTE_KEY_COUNT,
     ROUTE_KEY_OTHER = ROUTE_KEY_COUNT
 } route_key;
+
+/* So that `found` below has a bit for each of them and for ROUTE_KEY_OTHER. */
+static_assert(ROUTE_KEY_COUNT < 64, "a set of keys must fit into 64 bits");
 
 /* The known members of one object: of a key that comes twice, the last value. */
 typedef struct route_members

@@ -5,10 +5,10 @@
  * Where each type keeps its text is Meta's doing; the reader of each type is below, and the tables
  * say which types there are. Whatever others wrote (referral, context) is in none of them.
  */
-#include "payload.h"
-#include "text.h"
+#include "message.h"
+#include "count_of.h"
 
-/* A message type and how its text is read; `inside` is the object named like the type. */
+/* Reads the text of one message type; `inside` is the object named like the type. */
 typedef void read_text(const route_document *document, route_value inside,
                        route_message_text *text);
 
@@ -78,14 +78,15 @@ static void read_reply(const route_document *document, route_value inside, route
     add_text(document, &members, ROUTE_KEY_DESCRIPTION, text);
 }
 
-/* Calls the reader of the object that `type` names, or without a type those of all objects that
- * are there. */
+/* A message type and how its text is read. */
 typedef struct typed_reader
 {
     route_key key;
     read_text *read;
 } typed_reader;
 
+/* Calls the reader of the object that `type` names, or without a type those of all objects that
+ * are there. */
 static void read_by_type(const route_document *document, const route_members *members,
                          route_value type, const typed_reader *readers, size_t count,
                          route_message_text *text)
@@ -96,8 +97,6 @@ static void read_by_type(const route_document *document, const route_members *me
         if (route_is_absent(type) || readers[i].key == key)
             readers[i].read(document, route_member(members, readers[i].key), text);
 }
-
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* {type: "button_reply", button_reply: {...}}; the flat form has no type here. */
 static void read_interactive(const route_document *document, route_value inside,
@@ -112,7 +111,7 @@ static void read_interactive(const route_document *document, route_value inside,
 
     route_read_members(document, inside, &members);
     read_by_type(document, &members, route_string_member(document, &members, ROUTE_KEY_TYPE),
-                 readers, COUNT_OF(readers), text);
+                 readers, ROUTE_COUNT_OF(readers), text);
 }
 
 /* {message: {type: "image", image: {caption}}}: the text as it reads now. */
@@ -129,7 +128,7 @@ static void read_edit(const route_document *document, route_value inside, route_
     route_read_members(document, inside, &members);
     route_read_members(document, route_member(&members, ROUTE_KEY_MESSAGE), &members);
     read_by_type(document, &members, route_string_member(document, &members, ROUTE_KEY_TYPE),
-                 readers, COUNT_OF(readers), text);
+                 readers, ROUTE_COUNT_OF(readers), text);
 }
 
 void route_item_read_text(const route_document *document, const route_item *item,
@@ -145,5 +144,5 @@ void route_item_read_text(const route_document *document, const route_item *item
     };
     text->button = route_no_value;
     text->count = 0;
-    read_by_type(document, &item->message, item->type, readers, COUNT_OF(readers), text);
+    read_by_type(document, &item->message, item->type, readers, ROUTE_COUNT_OF(readers), text);
 }

@@ -39,17 +39,6 @@ typedef struct route_item
     route_members message; /* of a message: of the object that holds its text, button and so on */
 } route_item;
 
-/* Most texts that one message can have. */
-#define ROUTE_MAX_TEXTS 32
-
-/* What a message says, as string values. */
-typedef struct route_message_text
-{
-    route_value button; /* id of the button that was pressed; absent: none */
-    size_t count;
-    route_value texts[ROUTE_MAX_TEXTS];
-} route_message_text;
-
 /* Position in a webhook. */
 typedef struct route_webhook
 {
@@ -77,9 +66,5 @@ typedef struct route_webhook
 
 void route_webhook_open(route_webhook *webhook, const void *payload, size_t length);
 bool route_webhook_next(route_webhook *webhook, route_item *item);
-
-/* Collects what a message item says. */
-void route_item_read_text(const route_document *document, const route_item *item,
-                          route_message_text *text);
 
 #endif

@@ -4,24 +4,30 @@
  *
  * A WhatsApp webhook goes in as bytes; out comes the function that must answer it, and why. The
  * engine is pure C11: it knows no PostgreSQL and no HTTP, keeps no global state, allocates nothing
- * while it decides and reads nothing outside the bytes it is given. The extension runs it under
- * SQL, the forwarder runs it when the database cannot be asked, and tests and fuzzers run it bare:
- * one engine, one answer.
+ * while it decides and reads nothing outside the bytes it is given. The extension decides with it
+ * under SQL, the forwarder counts items and reads rulesets with it, and tests and fuzzers run it
+ * bare: one engine, one answer.
  *
- * The way of a decision, in file order:
+ * Start at decide.c, where a payload comes in (route_decide) and the order of the reasons is. It
+ * walks over the items of the payload and asks for each what its sender says and who that is:
  *
  *     scan.c      bytes -> validated JSON (RFC 8259) and the place of each container
- *     members.c   JSON  -> the members of an object; walk.h is the way through, text.c its strings
- *     payload.c   JSON  -> the items (messages, statuses, other changes) of a webhook
- *     message.c   item  -> what a message says: its button, its texts
- *     fold.c      text  -> lower case, no diacritics, words separated by one space
+ *     members.c   JSON -> the members of an object; walk.h is the way through, text.c its strings
+ *     payload.c   JSON -> the items (messages, statuses, other changes) of a webhook
+ *     message.c   item -> what a message says: its button, its texts
+ *     fold.c      text -> lower case, no diacritics, words separated by one space
  *     match.c     words -> which patterns occur (one automaton for all patterns of a kind)
  *     domain.c    patterns -> the domain they speak for
  *     bucket.c    sender key -> 0..9999, for ever
- *     ruleset.c   snapshot text -> compiled rules (the only place that allocates); snapshot.c reads
- *                 its fields, rules.c its lines
- *     decide.c    items + rules -> decision, in the order of the reasons below; trace.c says it in
- *                 sentences, words.c has the names
+ *     decide.c    items + rules -> decision
+ *     trace.c     the steps of a decision in sentences; names.c has the names of its values
+ *
+ * The rules come from a snapshot (below), and are compiled before anything is decided:
+ *
+ *     snapshot.c  text -> lines and fields
+ *     rules.c     lines -> config, targets, domains and patterns, each checked
+ *     ruleset.c   all of them -> compiled rules (the only place that allocates);
+ *                 ruleset_compiler.h is what it shares with rules.c
  *
  * Threads: a compiled ruleset is immutable and may be shared; every other object belongs to its
  * caller. No function takes a lock, and none fails in a way that its result does not say.
@@ -111,7 +117,8 @@ typedef enum route_item_kind
 
 const char *route_item_kind_name(route_item_kind kind);
 
-/* What a target does when its answer is no 2xx; each policy includes the one before. */
+/* When the fallback of a decision is asked instead of its target, whose policy it is; each policy
+ * includes the one before. */
 typedef enum route_fallback_policy
 {
     ROUTE_FALLBACK_CONNECT, /* "connect": only when it was not reached */
@@ -245,20 +252,20 @@ int32_t route_bucket(const void *sender_key, size_t length, uint64_t salt);
  * Decision
  * ------------------------------------------------------------------------------------------ */
 
-/* The answer for one item, or for a whole POST. Pointers to targets, domains and patterns live as
- * long as the ruleset; strings are copied in. */
+/* The answer for one item, or for a whole POST. Targets and domains are the ruleset's and live as
+ * long as it does; strings are copied in. */
 typedef struct route_decision
 {
     const route_target *target;   /* never NULL */
-    const route_target *fallback; /* the legacy target behind a unified one; else NULL */
+    const route_target *fallback; /* who may answer when unified does not; else NULL */
     const route_domain *domain;   /* NULL: unknown */
     route_side side;
     route_reason reason;
     int32_t matched;      /* index of the pattern that decided (route_ruleset_pattern), or -1 */
     int32_t bucket;       /* 0..9999 or ROUTE_NO_BUCKET */
-    uint32_t percentage;  /* effective for the domain, hundredths of a percent */
+    uint32_t percentage;  /* the domain's, or the global one without; hundredths of a percent */
     route_item_kind kind; /* of the item; of item 0 for a whole POST */
-    route_range range;    /* of the item's JSON value in the payload */
+    route_range range;    /* of that item's JSON value in the payload */
     /* Valid UTF-8 without NUL, NUL-terminated; length 0 means absent. */
     uint16_t from_number_length;
     uint16_t message_id_length;
@@ -277,10 +284,11 @@ typedef struct route_trace
     void *context;
 } route_trace;
 
-/* Decides a whole POST. webhook_name is absent (data NULL) unless the caller named one. trace may
- * be NULL. Any bytes are safe; always fills *decision. Returns the number of items, at least 1.
- * A caller without a ruleset has nothing to decide with: it answers ROUTE_REASON_NO_CONFIG itself.
- */
+/* Decides a whole POST: as its items agree, else mixed_batch. It has a fallback where each of its
+ * items has one: the same, or the default target. webhook_name is absent (data NULL) unless the
+ * caller named one. trace may be NULL. Any bytes are safe; always fills *decision. Returns the
+ * number of items, at least 1. A caller without a ruleset has nothing to decide with: it answers
+ * ROUTE_REASON_NO_CONFIG itself. */
 size_t route_decide(const route_ruleset *ruleset, const void *payload, size_t length,
                     route_text webhook_name, const route_trace *trace, route_decision *decision);
 

@@ -2,14 +2,14 @@
  *
  * rules.c: the lines of a snapshot -> config, targets, domains and patterns, each checked.
  */
-#include "compiler.h"
+#include "count_of.h"
+#include "ruleset_compiler.h"
 
 #include <string.h>
 
 #define FIRST_LINE "webhook_routing"
 #define FORMAT "1"
 #define UUID_LENGTH 36
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static bool fail(const route_compiler *self, const char *sentence)
 {
@@ -117,7 +117,7 @@ static bool read_target(route_compiler *self)
         !route_field_integer(snapshot, 3, "the timeout", 1, UINT32_MAX, &timeout))
         return false;
     target->timeout_ms = (uint32_t) timeout;
-    if (!route_field_word(snapshot, 4, "the fallback policy", policies, COUNT_OF(policies),
+    if (!route_field_word(snapshot, 4, "the fallback policy", policies, ROUTE_COUNT_OF(policies),
                           &policy) ||
         !route_field_boolean(snapshot, 5, "retired", &target->retired))
         return false;
@@ -165,7 +165,7 @@ static const route_domain *find_domain(const route_ruleset *ruleset, route_text 
 
 static bool read_pattern_text(route_compiler *self, route_pattern *pattern)
 {
-    uint8_t words[ROUTE_MAX_WORDS];
+    uint8_t folded[ROUTE_MAX_FOLDED];
     size_t length;
 
     if (route_field_is_null(self->snapshot.fields[4]))
@@ -176,10 +176,10 @@ static bool read_pattern_text(route_compiler *self, route_pattern *pattern)
         return fail(self, "a pattern must have at most 128 bytes");
     if (has_control_character(pattern->text))
         return fail(self, "a pattern must not contain control characters");
-    length = route_fold_words(pattern->text.data, pattern->text.length, words, ROUTE_MAX_WORDS);
+    length = route_fold_words(pattern->text.data, pattern->text.length, folded, ROUTE_MAX_FOLDED);
     if (length == 0)
         return fail(self, "a pattern must contain a letter or a digit");
-    if (length > ROUTE_MAX_WORDS)
+    if (length > ROUTE_MAX_FOLDED)
         return fail(self, "the pattern is too long when folded");
     pattern->needle_length = (uint16_t) (length + 1 + (route_is_anchored(pattern) ? 1 : 0) +
                                          (pattern->match != ROUTE_MATCH_PREFIX ? 1 : 0) +
@@ -206,8 +206,9 @@ static bool read_pattern(route_compiler *self)
     if (domain == NULL)
         return fail(self, "the pattern's domain has no line");
     self->last_domain = domain->index;
-    if (!route_field_word(&self->snapshot, 2, "the kind", kinds, COUNT_OF(kinds), &kind) ||
-        !route_field_word(&self->snapshot, 3, "the match", matches, COUNT_OF(matches), &match))
+    if (!route_field_word(&self->snapshot, 2, "the kind", kinds, ROUTE_COUNT_OF(kinds), &kind) ||
+        !route_field_word(&self->snapshot, 3, "the match", matches, ROUTE_COUNT_OF(matches),
+                          &match))
         return false;
     pattern->domain = (uint16_t) domain->index;
     pattern->kind = (uint8_t) kind;
@@ -268,7 +269,7 @@ static const line_kind line_kinds[] = {
 
 static bool take_line(route_compiler *self, route_pass pass)
 {
-    for (size_t i = 0; i < COUNT_OF(line_kinds); i++)
+    for (size_t i = 0; i < ROUTE_COUNT_OF(line_kinds); i++)
     {
         const line_kind *kind = &line_kinds[i];
 

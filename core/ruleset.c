@@ -6,11 +6,10 @@
  * for config, targets and domains; and, once domains have their final order, for patterns. Every
  * block is noted, so that whatever fails, all of them are given back.
  */
-#include "compiler.h"
+#include "count_of.h"
+#include "ruleset_compiler.h"
 
 #include <string.h>
-
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 int route_compare_text(route_text a, route_text b)
 {
@@ -204,7 +203,7 @@ static void write_needle(const route_pattern *pattern, uint8_t *to)
     if (route_is_anchored(pattern))
         *to++ = ROUTE_FOLD_START;
     *to++ = ROUTE_FOLD_BLANK;
-    to += route_fold_words(pattern->text.data, pattern->text.length, to, ROUTE_MAX_WORDS);
+    to += route_fold_words(pattern->text.data, pattern->text.length, to, ROUTE_MAX_FOLDED);
     if (pattern->match != ROUTE_MATCH_PREFIX)
         *to++ = ROUTE_FOLD_BLANK;
     if (pattern->match == ROUTE_MATCH_EXACT)
@@ -248,7 +247,7 @@ static bool build_automata(route_compiler *self)
 {
     route_automaton *automata[] = {&self->ruleset->keywords, &self->ruleset->buttons};
 
-    for (size_t kind = 0; kind < COUNT_OF(automata); kind++)
+    for (size_t kind = 0; kind < ROUTE_COUNT_OF(automata); kind++)
     {
         route_match_builder builder = {.needles = self->needles[kind],
                                        .needle_count = self->needle_count[kind],

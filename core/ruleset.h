@@ -8,7 +8,7 @@
 #include "match.h"
 #include "route.h"
 
-/* Most blocks of memory that one ruleset holds, those used in passing included. */
+/* Most blocks of memory that one ruleset holds as long as it lives. */
 #define ROUTE_RULESET_BLOCKS 64
 
 typedef enum route_pattern_kind
@@ -52,6 +52,9 @@ struct route_ruleset
     route_automaton keywords;
     route_automaton buttons;
 };
+
+/* Order of names: by bytes, then by length. */
+int route_compare_text(route_text a, route_text b);
 
 /* Preferred domain whose legacy target has this name, or NULL. */
 const route_domain *route_ruleset_domain_of_target(const route_ruleset *ruleset, route_text name);

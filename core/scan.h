@@ -48,4 +48,11 @@ typedef struct route_value
  * the bytes, which must outlive it. Takes constant stack and time linear in length. */
 bool route_scan(route_document *document, const void *bytes, size_t length);
 
+/* From the bracket at p, which opens a container of a scanned document, to behind the one that
+ * closes it: for containers that have no landmark. end is the end of the text. */
+const uint8_t *route_pass_container(const uint8_t *p, const uint8_t *end);
+
+/* Whether the bytes are UTF-8 by RFC 3629. */
+bool route_is_utf8(const void *bytes, size_t length);
+
 #endif

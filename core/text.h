@@ -41,10 +41,4 @@ uint16_t route_copy_string(const route_document *document, route_value string, c
 bool route_string_equals(const route_document *document, route_value string, const char *name,
                          size_t length);
 
-/* Whether the bytes are UTF-8 by RFC 3629. */
-bool route_is_utf8(const void *bytes, size_t length);
-
-/* The bucket of a sender key: of all its decoded bytes, however long it is. */
-int32_t route_bucket_of_string(const route_document *document, route_value string, uint64_t salt);
-
 #endif

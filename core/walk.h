@@ -137,9 +137,6 @@ static inline route_value route_read_string(const route_document *document, rout
     return value;
 }
 
-/* Over the container at p, which has no landmark. */
-const uint8_t *route_pass_container(const uint8_t *p, const uint8_t *end);
-
 static inline route_value route_read_container(const route_document *document, route_cursor *cursor)
 {
     const uint8_t *begin = cursor->at;

@@ -5,10 +5,8 @@
  */
 #include "support.h"
 
-#include "payload.h"
+#include "message.h"
 #include "text.h"
-
-#include <time.h>
 
 #define ENVELOPE(changes)                                                                          \
     "{\"object\":\"whatsapp_business_account\",\"entry\":[{\"id\":\"1\",\"changes\":[" changes     \
@@ -403,14 +401,6 @@ static void test_beyond_landmarks(void **state)
         assert_string_equal(items_of(payload), "m(1)m(2)s(3)");
     }
     free(payload);
-}
-
-static double seconds(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return (double) time.tv_sec + (double) time.tv_nsec / 1e9;
 }
 
 /* Envelopes of 3 MB in which some list or object is huge: linear, wherever it stands. */

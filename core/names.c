@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * words.c: the names of things in a decision, as they stand in the log and in the documentation.
+ * names.c: the names of things in a decision, as they stand in the log and in the documentation.
  */
 #include "route.h"
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * compiler.h: the state of a compilation, shared by the reader of the lines (rules.c) and by what
- * makes a ruleset of them (ruleset.c).
+ * ruleset_compiler.h: the state of a compilation, shared by the reader of the lines (rules.c) and
+ * by what makes a ruleset of them (ruleset.c).
  */
-#ifndef ROUTE_COMPILER_H
-#define ROUTE_COMPILER_H
+#ifndef ROUTE_RULESET_COMPILER_H
+#define ROUTE_RULESET_COMPILER_H
 
 #include "ruleset.h"
 #include "snapshot.h"
 
 /* Most bytes of a folded pattern: folding may lengthen it, but not without bound. */
-#define ROUTE_MAX_WORDS 256
+#define ROUTE_MAX_FOLDED 256
 /* Most blocks of memory that are needed only while compiling. */
 #define ROUTE_MAX_PASSING 32
 
@@ -55,8 +55,5 @@ bool route_read_lines(route_compiler *self, route_pass pass);
 
 /* Whether the pattern is sought at the beginning of a text alone. */
 bool route_is_anchored(const route_pattern *pattern);
-
-/* Order of names: by bytes, then by length. */
-int route_compare_text(route_text a, route_text b);
 
 #endif
