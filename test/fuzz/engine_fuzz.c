@@ -8,20 +8,9 @@
  *
  *     build/fuzz/engine_fuzz -dict=test/fuzz/engine.dict CORPUS test/fuzz/corpus/engine
  */
+#include "require.h"
+
 #include "../unit/reference_json.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#define REQUIRE(condition)                                                                         \
-    do                                                                                             \
-    {                                                                                              \
-        if (!(condition))                                                                          \
-        {                                                                                          \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 #define RULES(percentage, enabled)                                                                 \
     "webhook_routing\t1\n"                                                                         \

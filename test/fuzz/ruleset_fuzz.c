@@ -5,21 +5,11 @@
  *
  *     build/fuzz/ruleset_fuzz -dict=test/fuzz/ruleset.dict CORPUS test/fuzz/corpus/ruleset
  */
-#include <stdio.h>
-#include <stdlib.h>
+#include "require.h"
+
 #include <string.h>
 
 #include "route.h"
-
-#define REQUIRE(condition)                                                                         \
-    do                                                                                             \
-    {                                                                                              \
-        if (!(condition))                                                                          \
-        {                                                                                          \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static const char message[] =
     "{\"object\":\"whatsapp_business_account\",\"entry\":[{\"changes\":[{\"field\":\"messages\","

@@ -7,8 +7,6 @@
 #include "reference_json.h"
 #include "text.h"
 
-#include <time.h>
-
 typedef struct sample
 {
     const char *bytes;
@@ -503,14 +501,6 @@ static void test_depth(void **state)
     memcpy(text + 1 + 6 * ROUTE_MAX_DEPTH, "0]", 2);
     assert_true(route_is_json(text, 3 + 6 * ROUTE_MAX_DEPTH));
     free(text);
-}
-
-static double seconds(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return (double) time.tv_sec + (double) time.tv_nsec / 1e9;
 }
 
 /* Inputs that make careless readers quadratic or deep. A linear one takes milliseconds for 3 MB;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -31,6 +32,15 @@ static inline void test_release(void *context, void *memory)
 {
     (void) context;
     free(memory);
+}
+
+/* Processor time that this process has used. */
+static inline double seconds(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double) time.tv_sec + (double) time.tv_nsec / 1e9;
 }
 
 static const route_allocator test_allocator = {test_allocate, test_release, NULL};
