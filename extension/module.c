@@ -10,6 +10,7 @@
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -21,6 +22,8 @@ void		_PG_init(void);
 
 PG_FUNCTION_INFO_V1(webhook_routing_acquire_lock);
 PG_FUNCTION_INFO_V1(webhook_routing_invalidate);
+PG_FUNCTION_INFO_V1(webhook_routing_note_edit);
+PG_FUNCTION_INFO_V1(webhook_routing_noted_edit);
 
 void
 _PG_init(void)
@@ -114,4 +117,31 @@ webhook_routing_invalidate(PG_FUNCTION_ARGS)
 		elog(ERROR, "webhook_routing_invalidate() was not called as a trigger");
 	CacheInvalidateRelcacheByRelid(RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
 	PG_RETURN_POINTER(NULL);
+}
+
+/* The config version of the edit of rules that is under way, and the transaction it belongs to. */
+static struct
+{
+	LocalTransactionId transaction;
+	int64		version;
+}			rule_edit;
+
+/*
+ * webhook_routing_note_edit(version bigint), called by the row triggers of the rule tables
+ */
+Datum
+webhook_routing_note_edit(PG_FUNCTION_ARGS)
+{
+	rule_edit.transaction = MY_LOCAL_TRANSACTION_ID;
+	rule_edit.version = PG_GETARG_INT64(0);
+	PG_RETURN_VOID();
+}
+
+/*
+ * webhook_routing_noted_edit() returns bigint: 0 when this transaction has noted none
+ */
+Datum
+webhook_routing_noted_edit(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(rule_edit.transaction == MY_LOCAL_TRANSACTION_ID ? rule_edit.version : 0);
 }

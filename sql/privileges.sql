@@ -171,6 +171,23 @@ RESET ROLE;
 SELECT count(*) AS rows, count(DISTINCT l.from_number) AS senders,
        (SELECT sum(requests) FROM webhook_routing_rollups) AS requests FROM webhook_routing_logs l;
 
+-- An operator's edit is checked and recorded, whatever an expression in RETURNING does between the
+-- triggers; and a setting of that name means nothing.
+\set VERBOSITY terse
+SET ROLE regress_operator;
+UPDATE webhook_routing_domains SET legacy_target = 'wa-webhook-unified' WHERE domain = 'mobility'
+RETURNING set_config('webhook_routing.rule_edit', '', true);
+SET webhook_routing.rule_edit = '0';
+SET search_path = '';
+UPDATE public.webhook_routing_keywords SET enabled = false WHERE domain = 'mobility' AND pattern = 'book'
+RETURNING pg_catalog.set_config('webhook_routing.rule_edit', '', true), pg_catalog.set_config('search_path', '', true);
+RESET search_path;
+RESET webhook_routing.rule_edit;
+SELECT change FROM webhook_routing_config ORDER BY version DESC LIMIT 1;
+SELECT webhook_routing_note_edit(1);
+RESET ROLE;
+\set VERBOSITY default
+
 -- Shadows in pg_temp or in a schema before ours have no effect.
 CREATE TEMP TABLE webhook_routing_config (LIKE webhook_routing_config);
 CREATE TEMP TABLE webhook_routing_rollups (minute timestamptz);

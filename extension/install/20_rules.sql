@@ -362,8 +362,22 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_rules_before() IS
 	'Internal: take the lock before rules are edited; refuse TRUNCATE';
 
--- The config version that the edit under way will have. It is left where the trigger at the end of
--- the statement finds it, which so tells an edit from a restore.
+-- What tells an edit from a restore at the end of a statement: the config version that its row
+-- triggers were given. It is kept in the backend's memory (module.c), where no statement of a user
+-- reaches it; a setting could be changed by an expression in RETURNING, between the two triggers.
+CREATE FUNCTION @extschema@.webhook_routing_note_edit(version bigint) RETURNS void
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_routing_note_edit';
+COMMENT ON FUNCTION @extschema@.webhook_routing_note_edit(bigint) IS
+	'Internal: remember the config version of the edit under way; 0 for none';
+
+CREATE FUNCTION @extschema@.webhook_routing_noted_edit() RETURNS bigint
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_routing_noted_edit';
+COMMENT ON FUNCTION @extschema@.webhook_routing_noted_edit() IS
+	'Internal: the config version of the edit under way in this transaction; 0 when there is none';
+
+-- The config version that the edit under way will have.
 CREATE FUNCTION @extschema@.webhook_routing_rule_stamp() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -373,7 +387,7 @@ DECLARE
 BEGIN
 	PERFORM @extschema@.webhook_routing_lock();
 	stamp := (@extschema@.get_current_routing_config()).version + 1;
-	PERFORM set_config('webhook_routing.rule_edit', stamp::text, true);
+	PERFORM @extschema@.webhook_routing_note_edit(stamp);
 	RETURN stamp;
 END
 $function$;
@@ -642,7 +656,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	stamp   text := current_setting('webhook_routing.rule_edit', true);
+	stamp   bigint := @extschema@.webhook_routing_noted_edit();
 	newest  bigint;
 	edit    text;
 	result  @extschema@.webhook_routing_config;
@@ -650,7 +664,7 @@ DECLARE
 BEGIN
 	-- One statement may insert, update and delete; its later triggers find the first one's row.
 	newest := (@extschema@.get_current_routing_config()).version;
-	IF coalesce(stamp, '') NOT IN (newest::text, (newest + 1)::text) THEN
+	IF stamp NOT IN (newest, newest + 1) THEN
 		RETURN NULL;	-- restored rows; their config row is restored too
 	END IF;
 	IF TG_OP = 'INSERT' THEN
@@ -676,7 +690,7 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	result := @extschema@.webhook_routing_append('{}', NULL, edit);
-	PERFORM set_config('webhook_routing.rule_edit', result.version::text, true);
+	PERFORM @extschema@.webhook_routing_note_edit(result.version);
 	problem := @extschema@.webhook_routing_rules_problem();
 	IF problem IS NOT NULL AND TG_OP <> 'DELETE' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -704,7 +718,7 @@ BEGIN
 			MESSAGE = format('only the owner of %s restores its rows', TG_TABLE_NAME),
 			HINT = 'Leave the version and the date out; they are given.';
 	END IF;
-	PERFORM set_config('webhook_routing.rule_edit', '', true);
+	PERFORM @extschema@.webhook_routing_note_edit(0);
 	RETURN NEW;
 END
 $function$;
