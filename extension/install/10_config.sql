@@ -235,6 +235,32 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_difference(jsonb, jsonb) IS
 	'Internal: what differs between two rows, old -> new';
 
+-- Refuses a list of enrolled domains in which a protected one stands.
+CREATE FUNCTION @extschema@.webhook_routing_check_enrolled(enrolled text[]) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	offender text;
+BEGIN
+	SELECT string_agg(format('"%s"', d.domain), ', ' ORDER BY d.domain) INTO offender
+	  FROM @extschema@.webhook_routing_domains d
+	 WHERE d.protected AND d.domain = ANY (enrolled);
+	IF offender IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'WR001',
+			MESSAGE = format('protected domain %s cannot be enrolled', offender),
+			DETAIL = 'A protected domain is never routed to the unified target.',
+			HINT = format('SELECT set_routing_domains(%L, ''why'');',
+						  (SELECT coalesce(array_agg(u.d ORDER BY u.place), '{}')
+							 FROM unnest(enrolled) WITH ORDINALITY AS u(d, place)
+							WHERE NOT EXISTS (SELECT FROM @extschema@.webhook_routing_domains p
+											   WHERE p.protected AND p.domain = u.d)));
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_check_enrolled(text[]) IS
+	'Internal: raise when a protected domain is among those to be enrolled';
+
 -- Every new row passes here, whoever adds it. A column that is left out keeps the value in force,
 -- except the percentage, which whoever writes a row by hand has to say.
 CREATE FUNCTION @extschema@.webhook_routing_config_before_insert() RETURNS trigger
@@ -246,6 +272,7 @@ DECLARE
 	given    text := NEW.change;
 	active   text := current_setting('role');
 	offender text;
+	withdraws boolean;	-- nobody is sent to unified who was not before
 BEGIN
 	PERFORM @extschema@.webhook_routing_lock();
 	SELECT * INTO STRICT newest
@@ -298,20 +325,18 @@ BEGIN
 	NEW.domains := ARRAY(SELECT d FROM unnest(NEW.domains) WITH ORDINALITY AS u(d, place)
 						 GROUP BY d ORDER BY min(place));
 
-	SELECT string_agg(format('"%s"', d.domain), ', ' ORDER BY d.domain) INTO offender
-	  FROM @extschema@.webhook_routing_domains d
-	 WHERE d.protected AND d.domain = ANY (NEW.domains);
-	IF offender IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'WR001',
-			MESSAGE = format('protected domain %s cannot be enrolled', offender),
-			DETAIL = 'A protected domain is never routed to the unified target.',
-			HINT = format('SELECT set_routing_domains(%L, ''why'');',
-						  (SELECT coalesce(array_agg(u.d ORDER BY u.place), '{}')
-							 FROM unnest(NEW.domains) WITH ORDINALITY AS u(d, place)
-							WHERE NOT EXISTS (SELECT FROM @extschema@.webhook_routing_domains p
-											   WHERE p.protected AND p.domain = u.d)));
+	-- The way back is never refused: what only takes senders away from unified passes whatever is
+	-- wrong with the rules, for which validate_routing_config() is there.
+	withdraws := pg_trigger_depth() = 1
+		AND NEW.enabled <= newest.enabled
+		AND NEW.percentage <= newest.percentage
+		AND NEW.domains <@ newest.domains
+		AND NEW.unified_webhook = newest.unified_webhook
+		AND NEW.default_webhook = newest.default_webhook;
+	IF NOT withdraws THEN
+		PERFORM @extschema@.webhook_routing_check_enrolled(NEW.domains);
+		PERFORM @extschema@.webhook_routing_check_targets(NEW.unified_webhook, NEW.default_webhook);
 	END IF;
-	PERFORM @extschema@.webhook_routing_check_targets(NEW.unified_webhook, NEW.default_webhook);
 
 	SELECT string_agg(format('"%s"', u.d), ', ' ORDER BY u.place) INTO offender
 	  FROM unnest(NEW.domains) WITH ORDINALITY AS u(d, place)
