@@ -35,12 +35,17 @@ static bool is_ours(const char *name, size_t length)
  * wrong. */
 static const char *setup_check_header(const char *line, size_t name_length)
 {
-    const char *value = line + name_length + 1 + strspn(line + name_length + 1, " \t");
-    struct header_field field = {line, value, name_length, strlen(value)};
+    static const char FORM[] = "a header line has to be `Name: value`";
+    struct header_field field = {.name = line, .name_length = name_length};
     struct gate_result gate;
 
-    if (line[name_length] != ':' || *value == '\0')
-        return "a header line has to be `Name: value`";
+    if (line[name_length] != ':')
+        return FORM;
+    field.value = line + name_length + 1;
+    field.value += strspn(field.value, " \t");
+    field.value_length = strlen(field.value);
+    if (field.value_length == 0)
+        return FORM;
     if (is_ours(line, name_length))
         return "a header that the forwarder sets itself cannot be configured";
     gate_check(&field, 1, HTTP_1_0, &gate);
