@@ -100,6 +100,25 @@ size_t log_json_string(char *buffer, size_t length, size_t size, const char *tex
     return length;
 }
 
+size_t log_flatten(char *text, size_t size, const char *from)
+{
+    size_t length = 0;
+
+    for (; *from != '\0' && length + 1 < size; from++)
+    {
+        unsigned char byte = (unsigned char) *from;
+
+        if (byte > ' ' && byte != 0x7f)
+            text[length++] = *from;
+        else if (length > 0 && text[length - 1] != ' ')
+            text[length++] = ' ';
+    }
+    if (length > 0 && text[length - 1] == ' ')
+        length--;
+    text[length] = '\0';
+    return length;
+}
+
 /* ---- a line ---- */
 
 /* Room that every field leaves for the end of the line. */

@@ -62,6 +62,10 @@ void log_plain(enum log_level level, const char *event, const char *message);
  * bytes; returns the new length, never beyond size. Bytes that are not UTF-8 become U+FFFD. */
 size_t log_json_string(char *buffer, size_t length, size_t size, const char *text);
 
+/* Copies `from` as one line into `size` bytes: each run of blanks and control characters becomes
+ * one blank, none at the ends. Returns its length. Libraries' messages have several lines. */
+size_t log_flatten(char *text, size_t size, const char *from);
+
 /* "2026-01-31T12:00:00.123Z" of now, into at least 25 bytes. */
 void log_timestamp(char *text, size_t size);
 

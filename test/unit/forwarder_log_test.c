@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What the forwarder says to its operator: text of any origin as a JSON string, and as one line.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../forwarder/forwarder.h"
+
+static void json_strings(void **state)
+{
+    char buffer[32];
+    size_t length;
+
+    (void) state;
+    length = log_json_string(buffer, 0, sizeof buffer, "a\"\\\n\x01\xc3\xa9\xff");
+    buffer[length] = '\0';
+    assert_string_equal(buffer, "\"a\\\"\\\\\\u000a\\u0001\xc3\xa9\xef\xbf\xbd\"");
+    length = log_json_string(buffer, 0, 16, "0123456789abcdefghij");
+    assert_true(length <= 16);
+    assert_int_equal(buffer[length - 1], '"');
+}
+
+/* A library's message, as PQerrorMessage() has it, in a language that is not English. */
+static void one_line(void **state)
+{
+    char text[64];
+
+    (void) state;
+    assert_int_equal(log_flatten(text, sizeof text, " a\n\tb\r\n"), 3);
+    assert_string_equal(text, "a b");
+    assert_int_equal(log_flatten(text, sizeof text,
+                                 "Verbindung \xc3\xbc"
+                                 "ber\x01\x1b[31m\x7f"),
+                     21);
+    assert_string_equal(text, "Verbindung \xc3\xbc"
+                              "ber [31m");
+    assert_int_equal(log_flatten(text, sizeof text, ""), 0);
+    assert_int_equal(log_flatten(text, sizeof text, "\n"), 0);
+    assert_int_equal(log_flatten(text, 4, "abcdef"), 3);
+    assert_string_equal(text, "abc");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(json_strings),
+        cmocka_unit_test(one_line),
+    };
+
+    return cmocka_run_group_tests_name("forwarder_log", tests, NULL, NULL);
+}
