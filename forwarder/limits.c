@@ -35,7 +35,9 @@ bool buffer_append(struct worker *worker, struct buffer *buffer, const void *dat
 
         if (room < buffer->length + length)
             room = buffer->length + length;
-        if (!buffer_reserve(worker, buffer, room))
+        /* The last bytes of --max-buffer are for those who need no more than these. */
+        if (!buffer_reserve(worker, buffer, room) &&
+            !buffer_reserve(worker, buffer, buffer->length + length))
             return false;
     }
     if (length > 0)
