@@ -185,13 +185,13 @@ static size_t upstream_body(char *bytes, size_t size, size_t count, void *contex
     struct request *request = upstream->request;
 
     (void) size;
-    if (request->reply.length + count > request->worker->options->max_reply ||
-        !buffer_append(request->worker, &request->reply, bytes, count))
-    {
-        upstream->refused = "the answer is too long";
-        return 0;
-    }
-    return count;
+    if (request->reply.length + count > request->worker->options->max_reply)
+        upstream->refused = "the answer is longer than --max-reply";
+    else if (!buffer_append(request->worker, &request->reply, bytes, count))
+        upstream->refused = "--max-buffer has no room for the answer";
+    else
+        return count;
+    return 0;
 }
 
 /* Copies the value of `line` when it is the field `name`; false when it is another one. */
