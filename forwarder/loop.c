@@ -53,20 +53,16 @@ bool loop_watch(struct loop *loop, struct loop_source *source, uint32_t events)
     return true;
 }
 
-void loop_forget_closed(struct loop *loop, struct loop_source *source)
-{
-    for (int i = loop->current + 1; i < loop->taken; i++)
-        if (loop->events[i].data.ptr == source)
-            loop->events[i].data.ptr = NULL;
-    source->watched = 0;
-}
-
 void loop_forget(struct loop *loop, struct loop_source *source)
 {
     if (source->watched == 0)
         return;
     epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
-    loop_forget_closed(loop, source);
+    /* What this turn still holds for it must not come. */
+    for (int i = loop->current + 1; i < loop->taken; i++)
+        if (loop->events[i].data.ptr == source)
+            loop->events[i].data.ptr = NULL;
+    source->watched = 0;
 }
 
 /* ---- timers: a binary heap, the earliest at 1 ---- */

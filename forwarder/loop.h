@@ -62,8 +62,6 @@ void loop_turn(struct loop *loop, uint64_t until_us);
 MUST_CHECK bool loop_watch(struct loop *loop, struct loop_source *source, uint32_t events);
 /* Safe to call for a source that is not watched, and before its fd is closed. */
 void loop_forget(struct loop *loop, struct loop_source *source);
-/* For an fd that is closed already: only drops what this turn still holds for it. */
-void loop_forget_closed(struct loop *loop, struct loop_source *source);
 
 /* Opening a timer reserves its place, so that arming it can not fail. */
 MUST_CHECK bool loop_timer_open(struct loop *loop, struct loop_timer *timer,
