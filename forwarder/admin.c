@@ -21,7 +21,7 @@ static const char *admin_live(const struct admin *admin)
         uint64_t turned = atomic_load(&admin->workers[i].status.turned_us);
 
         if (!atomic_load(&admin->workers[i].ended) && now > turned && now - turned > STUCK_US)
-            return "a worker is stuck";
+            return "a worker is stuck\n";
     }
     return NULL;
 }
@@ -31,13 +31,13 @@ static const char *admin_ready(const struct admin *admin)
     const char *problem = admin_live(admin);
 
     if (admin->draining)
-        return "stopping";
+        return "stopping\n";
     for (size_t i = 0; problem == NULL && i < admin->worker_count; i++)
     {
         if (!atomic_load(&admin->workers[i].status.can_decide))
-            problem = "the database does not decide";
+            problem = "the database does not decide\n";
         else if (!atomic_load(&admin->workers[i].status.can_log))
-            problem = "the database does not take the log";
+            problem = "the database does not take the log\n";
     }
     return problem;
 }
