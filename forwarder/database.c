@@ -19,8 +19,6 @@
 
 #include "forwarder.h"
 
-#define RETRY_LEAST_US 50000
-#define RETRY_MOST_US 2000000
 #define CONNECT_SECONDS "3" /* unless the connection string says otherwise */
 #define CONNECTOR_STACK (512 << 10)
 
@@ -31,17 +29,27 @@ struct database_connector
 {
     _Atomic int owners;
     int event_fd;
-    const char *url, *session;
+    char *url, *session;        /* its own: the options may be gone before the thread is */
     PGconn *_Atomic connection; /* the loop takes it by putting NULL there */
 };
+
+static void connector_free(struct database_connector *connector)
+{
+    if (connector->event_fd >= 0)
+        close(connector->event_fd);
+    if (connector->url != NULL)
+        explicit_bzero(connector->url, strlen(connector->url));
+    free(connector->url);
+    free(connector->session);
+    free(connector);
+}
 
 static void connector_leave(struct database_connector *connector)
 {
     if (atomic_fetch_sub(&connector->owners, 1) > 1)
         return;
     PQfinish(atomic_load(&connector->connection));
-    close(connector->event_fd);
-    free(connector);
+    connector_free(connector);
 }
 
 /* Settings before dbname are defaults that the connection string overrides. */
@@ -77,11 +85,12 @@ static struct database_connector *connector_start(const char *url, const char *s
 
     if (connector == NULL)
         return NULL;
-    connector->url = url;
-    connector->session = session;
     atomic_init(&connector->owners, 2);
+    connector->url = url == NULL ? NULL : strdup(url);
+    connector->session = strdup(session);
     connector->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    failed = connector->event_fd < 0 || pthread_attr_init(&attributes) != 0;
+    failed = connector->event_fd < 0 || connector->session == NULL ||
+             (url != NULL && connector->url == NULL) || pthread_attr_init(&attributes) != 0;
     if (!failed)
     {
         failed = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) != 0 ||
@@ -91,44 +100,22 @@ static struct database_connector *connector_start(const char *url, const char *s
     }
     if (!failed)
         return connector;
-    if (connector->event_fd >= 0)
-        close(connector->event_fd);
-    free(connector);
+    connector_free(connector);
     return NULL;
 }
 
 /* ---- losing and trying again ---- */
 
-/* Between half and the whole of the doubled pause, so that forwarders do not come in step. */
-static uint64_t retry_pause(unsigned failures)
-{
-    uint64_t pause = failures > 6 ? RETRY_MOST_US : (uint64_t) RETRY_LEAST_US << failures;
-    uint8_t id[16];
-
-    if (pause > RETRY_MOST_US)
-        pause = RETRY_MOST_US;
-    identity_make(id);
-    return pause / 2 + pause / 2 * id[15] / 255;
-}
-
-/* libpq's messages have several lines; here they become one. */
 static void database_report(struct database *database, const char *event, const char *message,
                             const char *detail)
 {
     struct log_line line;
     char text[512];
-    size_t length = 0;
 
     if (!log_begin_limited(&line, LOG_WARNING, event, message, &database->limiter))
         return;
     log_text(&line, "link", database->link);
-    for (; detail != NULL && *detail != '\0' && length + 1 < sizeof text; detail++)
-        if (*detail > ' ' || (length > 0 && text[length - 1] != ' '))
-            text[length++] = *detail == '\n' || *detail == '\t' ? ' ' : *detail;
-    while (length > 0 && text[length - 1] == ' ')
-        length--;
-    text[length] = '\0';
-    if (length > 0)
+    if (log_flatten(text, sizeof text, detail == NULL ? "" : detail) > 0)
         log_text(&line, "detail", text);
     log_end(&line);
 }
@@ -136,6 +123,11 @@ static void database_report(struct database *database, const char *event, const 
 /* Down, with a retry on its way. Whoever waits hears of it last, when all is consistent. */
 static void database_drop(struct database *database, const char *detail)
 {
+    /* A connection counts as good when it has lasted: one that is opened well and then fails at its
+     * first question would otherwise be re-made as fast as it can be. */
+    if (database->state == DATABASE_READY &&
+        database->loop->now_us - database->ready_us >= RETRY_MOST_US)
+        database->failures = 0;
     if (database->state == DATABASE_READY)
         database_report(database, "database_lost", "a connection to the database broke", detail);
     else
@@ -278,7 +270,7 @@ static void database_all_prepared(void *context, PGresult *result)
         struct log_line line;
 
         database->state = DATABASE_READY;
-        database->failures = 0;
+        database->ready_us = database->loop->now_us;
         if (log_begin(&line, LOG_INFO, "database_ready", "a connection to the database is open"))
         {
             log_text(&line, "link", database->link);

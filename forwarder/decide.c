@@ -22,7 +22,7 @@ const struct database_statement DECIDE_STATEMENTS[] = {
     {"decide", "SELECT " DECIDE_COLUMNS(X) "NULL FROM route_decide($1, $2)", 2, PAYLOAD_AND_NAME},
     {"items", "SELECT " DECIDE_ITEM_COLUMNS(X) "NULL FROM route_decide_items($1, $2) ORDER BY item",
      2, PAYLOAD_AND_NAME},
-    {"ruleset", "SELECT config_version, snapshot FROM routing_ruleset()", 0, NULL},
+    {"ruleset", RULESET_STATEMENT, 0, NULL},
 };
 #undef X
 const size_t DECIDE_STATEMENT_COUNT = sizeof DECIDE_STATEMENTS / sizeof *DECIDE_STATEMENTS;
@@ -62,21 +62,12 @@ void decide_expired(struct request *request)
     decide_fail(request, "decide_timeout", "the database did not answer in time");
 }
 
-/* Errors after which this connection will not do better: prepared statements that are gone or
- * changed, a function that is missing, a server that is shutting down. */
-static bool is_structural(const char *sqlstate)
-{
-    return strcmp(sqlstate, "0A000") == 0 || strcmp(sqlstate, "26000") == 0 ||
-           strncmp(sqlstate, "42", 2) == 0 || strncmp(sqlstate, "57P", 3) == 0 ||
-           strncmp(sqlstate, "XX", 2) == 0;
-}
-
 /* Whether the answer holds at least one row; fails the request otherwise. */
 static bool decide_usable(struct request *request, const PGresult *answer)
 {
     if (answer != NULL && PQresultStatus(answer) == PGRES_TUPLES_OK && PQntuples(answer) > 0)
         return true;
-    if (answer != NULL && is_structural(database_sqlstate(answer)))
+    if (answer != NULL && retry_needs_connection(database_sqlstate(answer)))
         database_condemn(&request->worker->decide, PQresultErrorMessage(answer));
     decide_fail(request, "decide_failed",
                 answer == NULL ? "the connection to the database broke"

@@ -156,7 +156,8 @@ static uint64_t forward_time_left(const struct request *request)
     return end > now ? end - now : 0;
 }
 
-/* One attempt at the target in request->attempt; answers the client when it cannot be made. */
+/* One attempt at the function that request->attempt names, with the timeout and the policy that
+ * the rules give it; answers the client when it cannot be made. */
 static void forward_attempt(struct request *request)
 {
     struct attempt *attempt = &request->attempt;
@@ -172,7 +173,9 @@ static void forward_attempt(struct request *request)
                       "the log cannot take another row");
     else if (!forward_start(request))
     {
-        outcomes_finish(request, "error", 0, false, false,
+        attempt->started_us = 0;
+        /* A decision that led to nothing at all has no side. */
+        outcomes_finish(request, attempt->number == 1 ? "error" : attempt->side, 0, false, false,
                         "no attempt: no memory, or no usable URL for the target");
         reply_problem(request, request->earlier != 0 ? request->earlier : 503,
                       "the function cannot be called");

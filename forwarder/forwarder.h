@@ -24,6 +24,10 @@
  *     relay.c      what an outcome leads to             limits.c    memory, addresses
  *     identity.c   UUIDv7, correlation ids              admin.c     /livez and /readyz
  *     setup.c      header fields, open files            listen.c    listening sockets
+ *     retry.c      when a database is asked again
+ *
+ * database.h and outcomes.h declare what the files of these names hold, as do log.h, loop.h and
+ * options.h.
  *
  * Threads: main (signals and the admin listener) and one for each worker. A worker owns all its
  * sockets, requests, libcurl and libpq handles and is never locked; main sees of it what `struct
@@ -50,9 +54,11 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "database.h"
 #include "log.h"
 #include "loop.h"
 #include "options.h"
+#include "outcomes.h"
 #include "route.h"
 
 /* ---------------------------------------------------------------------------------------------
@@ -65,8 +71,6 @@
 #define NAME_LIMIT 128         /* bytes of a webhook name in a path */
 #define DISCARD_LIMIT                                                                              \
     (16 << 20)                 /* body bytes that are read and dropped for the sake of an answer */
-#define ITEM_LIMIT 1000        /* items of one POST that are logged; Meta sends at most as many */
-#define ERROR_LIMIT 160        /* bytes of error_message, its NUL included */
 #define KEPT_BUFFER (16 << 10) /* a pooled request keeps buffers up to this size */
 #define POOLED_REQUESTS 256    /* requests that a worker keeps for the next ones */
 #define IDLE_UPSTREAM_SECONDS                                                                      \
@@ -236,90 +240,7 @@ struct relay_verdict relay_judge(enum attempt_end end, unsigned http_status,
                                  route_fallback_policy policy, bool fallback, unsigned earlier);
 
 /* ---------------------------------------------------------------------------------------------
- * database.c: one connection in pipeline mode that is always being re-made while it is down.
- * ------------------------------------------------------------------------------------------ */
-
-struct database_statement
-{
-    const char *name;
-    const char *sql;
-    int parameters;
-    const Oid *types;
-};
-
-/* Gets the answer of one query or sync, in order; owns the result. NULL: the connection broke, and
- * nobody knows whether it was run. An error is a result that is not PGRES_TUPLES_OK. */
-typedef void (*database_answer)(void *context, PGresult *result);
-
-enum database_state
-{
-    DATABASE_DOWN,       /* waiting for its next try */
-    DATABASE_CONNECTING, /* a thread is opening it */
-    DATABASE_PREPARING,  /* open, statements on their way */
-    DATABASE_READY
-};
-
-struct database_pending
-{
-    database_answer answer; /* NULL: nobody waits any more */
-    void *context;
-    uint64_t sent_us;
-    bool is_sync;
-    bool answered; /* its result came; the NULL that ends it has not */
-};
-
-struct database_connector;
-
-struct database
-{
-    const char *link;    /* "decide" or "log", for messages */
-    const char *session; /* target_session_attrs */
-    const char *url;     /* NULL: libpq's environment */
-    const struct database_statement *statements;
-    size_t statement_count;
-    void (*became_ready)(void *owner);
-    void *owner;
-    struct loop *loop;
-
-    enum database_state state;
-    PGconn *connection;
-    struct loop_source source;
-    struct loop_source opened; /* eventfd of the connector */
-    struct database_connector *connector;
-    struct loop_timer retry;
-    unsigned failures;   /* in a row */
-    bool unsynced;       /* something was sent since the last sync */
-    bool condemned;      /* to be dropped as soon as its results are read */
-    uint64_t stalled_us; /* an answer later than this condemns it; 0: never */
-    struct database_pending *ring;
-    size_t ring_size;     /* a power of two */
-    uint64_t first, next; /* places in the ring, ever growing */
-    struct log_limiter limiter;
-};
-
-MUST_CHECK bool database_open(struct database *database, struct loop *loop, size_t ring_size);
-void database_close(struct database *database);
-/* Sends a prepared statement, text results. False: not ready, full, or out of memory; then nobody
- * is called. *ticket (may be NULL) is for database_abandon. */
-MUST_CHECK bool database_query(struct database *database, const char *statement, int parameters,
-                               const char *const *values, const int *lengths, const int *formats,
-                               database_answer answer, void *context, uint64_t *ticket);
-/* Ends a transaction of what was sent since the last one and asks for its answers; `answer` (may be
- * NULL) hears of the commit. */
-MUST_CHECK bool database_sync(struct database *database, database_answer answer, void *context);
-/* A sync if anything needs one: once a turn. */
-void database_turn(struct database *database);
-/* Nobody waits for the answer any more. */
-void database_abandon(struct database *database, uint64_t ticket);
-/* Microseconds that the oldest question has waited. */
-uint64_t database_lag(const struct database *database);
-/* Drops the connection after this turn's answers and makes a new one. */
-void database_condemn(struct database *database, const char *why);
-/* SQLSTATE of an error result, "" without one; and its text for people. */
-const char *database_sqlstate(const PGresult *result);
-
-/* ---------------------------------------------------------------------------------------------
- * Decision, attempt, outcome
+ * Decision and attempt
  * ------------------------------------------------------------------------------------------ */
 
 /*  X(CONSTANT, column) of route_decide() that are read */
@@ -372,26 +293,6 @@ struct decision
     int64_t created_us; /* wall clock, fixed once for every row of the decision */
 };
 
-/* One row of the log on its way. Made before the attempt it speaks of. */
-struct outcome
-{
-    struct outcome *next;
-    uint8_t id[16], decision_id[16];
-    int64_t created_us;
-    int attempt, item;
-    int bucket;      /* -1: none */
-    int percentage;  /* hundredths; -1: none */
-    int http_status; /* 0: none */
-    int64_t config_version;
-    double response_time_ms;
-    bool success, ambiguous;
-    const char *routed_to;                      /* a literal */
-    const char *webhook_name, *domain, *reason; /* into `text`, NULL: null */
-    const char *from_number, *message_id, *message_type, *correlation_id;
-    char error_message[ERROR_LIMIT]; /* "": null */
-    char text[];
-};
-
 /* A libcurl handle of the pool, with what its callbacks need. */
 struct upstream
 {
@@ -416,7 +317,7 @@ struct attempt
     const char *side;          /* a literal: the log row keeps it longer than the decision lives */
     route_fallback_policy policy;
     uint64_t timeout_us;
-    uint64_t started_us;
+    uint64_t started_us; /* 0: it could not be made */
     struct upstream *upstream;
     struct outcome *outcomes; /* one for each item */
 };
@@ -467,7 +368,7 @@ struct request
     struct gate_result header;
     uint64_t discarded;  /* body bytes dropped */
     uint64_t arrived_us; /* the last byte came */
-    char target[URI_LIMIT + 1];
+    char raw_uri[URI_LIMIT + 1];
     char correlation_id[CORRELATION_LIMIT + 1];
     struct buffer body;
 
@@ -541,67 +442,11 @@ void greeting_verify(struct request *request);
 void greeting_health(struct request *request);
 
 /* ---------------------------------------------------------------------------------------------
- * outcomes.c and rows.c
- * ------------------------------------------------------------------------------------------ */
-
-#define OUTCOME_COLUMNS 21
-
-/* Binary arrays, one per column of store_routing_logs(), of the first rows of a list. Pure. */
-struct rows
-{
-    struct rows_column
-    {
-        char *data;
-        size_t length;
-        size_t room;
-    } columns[OUTCOME_COLUMNS];
-    int lengths[OUTCOME_COLUMNS];
-};
-
-MUST_CHECK bool rows_encode(struct rows *rows, const struct outcome *first, size_t count);
-void rows_free(struct rows *rows);
-/* The statement that takes them: its text and its parameters' types, from the same table. */
-extern const char ROWS_STATEMENT[];
-extern const Oid ROWS_TYPES[OUTCOME_COLUMNS];
-
-struct outcomes
-{
-    struct outcome *first, *last; /* waiting to be stored, oldest first */
-    size_t queued;
-    size_t held;        /* queued and those of attempts under way: bounded by --log-queue */
-    size_t sent;        /* rows of the batch that is under way; 0: none */
-    size_t suspects;    /* the first rows, among which is one that the database refuses */
-    bool refused;       /* the batch under way met an error */
-    bool refused_alone; /* ... of its data, so that a smaller batch may pass */
-    unsigned failures;  /* in a row */
-    uint64_t retry_us;  /* no batch before this */
-    uint64_t oldest_us; /* when the first row of the next batch was queued */
-    uint64_t stored, set_aside;
-    struct loop_timer timer;
-    struct loop_timer maintenance;
-    struct rows rows;
-    struct log_limiter limiter;
-};
-
-extern const struct database_statement LOG_STATEMENTS[];
-extern const size_t LOG_STATEMENT_COUNT;
-MUST_CHECK bool outcomes_open(struct worker *worker);
-void outcomes_close(struct worker *worker);
-/* The rows of an attempt, one for each item; NULL when the queue is full or memory is used up:
- * then the attempt must not be made. */
-MUST_CHECK struct outcome *outcomes_prepare(struct request *request);
-/* The attempt has ended: fills the rows in and queues them. Can not fail. */
-void outcomes_finish(struct request *request, const char *routed_to, unsigned http_status,
-                     bool success, bool ambiguous, const char *error_message);
-/* Sends a batch when one is due. */
-void outcomes_turn(struct worker *worker);
-void outcomes_ready(void *worker);
-bool outcomes_full(const struct worker *worker);
-
-/* ---------------------------------------------------------------------------------------------
  * ruleset.c
  * ------------------------------------------------------------------------------------------ */
 
+/* The statement "ruleset" of the decide link. */
+extern const char RULESET_STATEMENT[];
 /* Asks for the rules unless a question is on its way. */
 void ruleset_refresh(struct worker *worker);
 MUST_CHECK bool ruleset_open(struct worker *worker);
@@ -619,9 +464,7 @@ struct worker_status
 {
     _Atomic uint64_t turned_us; /* loop_clock() of its last turn */
     _Atomic bool can_decide;    /* database link up and prompt, rules known */
-    _Atomic bool can_log;       /* database link up, queue not full */
-    _Atomic size_t requests;
-    _Atomic size_t rows_waiting;
+    _Atomic bool can_log;       /* database link up and not late, queue not full */
 };
 
 enum worker_order
@@ -657,7 +500,8 @@ struct worker
     _Atomic int order; /* enum worker_order */
     struct worker_status status;
     _Atomic bool ended;
-    bool lost; /* ended with requests or rows in hand */
+    bool failed; /* could not start */
+    bool lost;   /* ended with requests or rows in hand */
 
     struct loop loop;
     struct loop_source wakeup; /* eventfd: the order changed */

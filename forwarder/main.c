@@ -29,6 +29,7 @@ struct process
     int *listeners;        /* one for each worker */
     int admin_fd;
     unsigned stops; /* SIGTERMs so far */
+    bool failed;    /* a worker could not start: the process ends because of that */
 };
 
 static int fail(int status, const char *problem)
@@ -126,6 +127,17 @@ static bool process_workers_run(const struct process *process)
     return false;
 }
 
+/* What became of it all; a failed start counts more than that somebody asked to stop. */
+static int process_end(const struct process *process, bool finished)
+{
+    if (process->failed)
+        log_plain(LOG_ERROR, "stopped", "a worker could not start");
+    else
+        log_plain(LOG_INFO, "stopped",
+                  finished ? "everything in hand is finished" : "stopped with work in hand");
+    return process->failed ? EX_UNAVAILABLE : finished ? EX_OK : EX_TEMPFAIL;
+}
+
 /* Serves until every worker has ended. */
 static int process_run(struct process *process)
 {
@@ -137,10 +149,11 @@ static int process_run(struct process *process)
         admin_turn(&process->admin);
     }
     for (unsigned i = 0; i < process->worker_count; i++)
+    {
         finished = worker_join(&process->workers[i]) && finished;
-    log_plain(LOG_INFO, "stopped",
-              finished ? "everything in hand is finished" : "stopped with work in hand");
-    return finished ? EX_OK : process->stops > 0 ? EX_TEMPFAIL : EX_UNAVAILABLE;
+        process->failed = process->failed || process->workers[i].failed;
+    }
+    return process_end(process, finished);
 }
 
 static int process_serve(struct process *process)
@@ -164,6 +177,7 @@ static int process_serve(struct process *process)
     if (!process_start_workers(process))
     {
         log_plain(LOG_ERROR, "worker_failed", "a thread could not be started");
+        process->failed = true;
         process_stop(process);
     }
     return process_run(process);

@@ -16,6 +16,11 @@
 /* Longest content of a secret's file, in bytes. */
 #define SECRET_LIMIT 65536
 
+/* What one statement to PostgreSQL can hold: a message has less than 1 GiB, and libpq doubles its
+ * buffer. */
+#define MAX_BODY_MOST ((size_t) 512 << 20)
+#define LOG_BATCH_MOST 10000
+
 enum option_kind
 {
     KIND_TEXT,
@@ -24,7 +29,7 @@ enum option_kind
     KIND_SIZE,
     KIND_SECRET,
     KIND_LEVEL,
-    KIND_SESSION,
+    KIND_SERVER,
     KIND_SECTION /* a heading of the help; help is its title */
 };
 
@@ -167,7 +172,7 @@ bool options_parse_address(const char *text, char *host, size_t host_size, char 
     return true;
 }
 
-static bool known_session(const char *text)
+static bool known_server(const char *text)
 {
     static const char *const KINDS[] = {"any",     "read-write", "read-only",
                                         "primary", "standby",    "prefer-standby"};
@@ -266,8 +271,8 @@ static bool put(struct options *options, const struct option_row *row, const cha
     case KIND_LEVEL:
         good = log_parse_level(value, field);
         break;
-    case KIND_SESSION:
-        good = known_session(value);
+    case KIND_SERVER:
+        good = known_server(value);
         break;
     default:
         break;
@@ -275,7 +280,7 @@ static bool put(struct options *options, const struct option_row *row, const cha
     if (!good)
         return complain(complaint, "%s: \"%s\" is no %s (such as %s)", origin, value, row->metavar,
                         row->standard);
-    if (row->kind == KIND_TEXT || row->kind == KIND_SESSION)
+    if (row->kind == KIND_TEXT || row->kind == KIND_SERVER)
         return put_text(field, strdup(value), complaint);
     return true;
 }
@@ -392,8 +397,15 @@ static bool check_together(const struct options *options, struct complaint *comp
                         options->functions_url);
     if (options->log_batch > options->log_queue)
         return complain(complaint, "--log-batch is more than --log-queue can hold");
-    if (options->max_body > (size_t) 1 << 30)
-        return complain(complaint, "--max-body: at most 1GiB");
+    if (options->log_batch > LOG_BATCH_MOST)
+        return complain(complaint, "--log-batch: at most %d", LOG_BATCH_MOST);
+    if (options->max_body > MAX_BODY_MOST)
+        return complain(complaint, "--max-body: at most 512MiB");
+    if (options->max_body > options->max_buffer / options->workers)
+        return complain(complaint,
+                        "--max-body is more than a worker's share of --max-buffer can hold: "
+                        "%zu of %zu bytes, shared by %u",
+                        options->max_body, options->max_buffer, options->workers);
     return true;
 }
 
@@ -420,8 +432,7 @@ enum options_action options_read(struct options *options, int argc, const char *
 void options_free(struct options *options)
 {
     for (size_t i = 0; i < ROW_COUNT; i++)
-        if (ROWS[i].kind == KIND_TEXT || ROWS[i].kind == KIND_SECRET ||
-            ROWS[i].kind == KIND_SESSION)
+        if (ROWS[i].kind == KIND_TEXT || ROWS[i].kind == KIND_SECRET || ROWS[i].kind == KIND_SERVER)
         {
             char **field = field_of(options, &ROWS[i]);
 

@@ -20,7 +20,7 @@
 /*  SECTION(title)
  *  OPTION(field, kind, flag, default, what VALUE is, variable of a secret's value, help)
  *  Kinds: TEXT, COUNT (1..), DURATION (us; "100ms", "10s", "1min"), SIZE (bytes; "4MiB"),
- *  SECRET (text of a file), LEVEL, SESSION (a libpq target_session_attrs). */
+ *  SECRET (text of a file), LEVEL, SERVER (a libpq target_session_attrs). */
 #define OPTIONS_TABLE(SECTION, OPTION)                                                             \
     SECTION("Listening")                                                                           \
     OPTION(listen, TEXT, "listen", "127.0.0.1:8080", "HOST:PORT", "",                              \
@@ -44,12 +44,12 @@
     OPTION(database_url, SECRET, "database-url-file", "", "FILE", "DATABASE_URL",                  \
            "libpq connection string or URI, several hosts included; without one libpq's own "      \
            "environment (PGHOST, PGSERVICE, ...) says where")                                      \
-    OPTION(decide_session, SESSION, "decide-session", "any", "KIND", "",                           \
+    OPTION(decide_server, SERVER, "decide-server", "any", "KIND", "",                           \
            "servers that may decide (libpq target_session_attrs): a standby can")                  \
-    OPTION(log_session, SESSION, "log-session", "read-write", "KIND", "",                          \
+    OPTION(log_server, SERVER, "log-server", "read-write", "KIND", "",                          \
            "servers that may store the log (libpq target_session_attrs)")                          \
     OPTION(log_batch, COUNT, "log-batch", "500", "ROWS", "",                                       \
-           "log rows stored by one statement")                                                     \
+           "log rows stored by one statement, at most 10000")                                                     \
     OPTION(log_interval, DURATION, "log-interval", "50ms", "TIME", "",                             \
            "longest time that a log row waits for its batch to fill")                              \
     OPTION(log_queue, COUNT, "log-queue", "50000", "ROWS", "",                                     \
@@ -76,7 +76,7 @@
            "for requests and log rows in hand after SIGTERM")                                      \
     SECTION("Limits")                                                                              \
     OPTION(max_body, SIZE, "max-body", "4MiB", "SIZE", "",                                         \
-           "longest request body; beyond it 413")                                                  \
+           "longest request body, at most 512MiB; beyond it 413")                                                  \
     OPTION(max_reply, SIZE, "max-reply", "1MiB", "SIZE", "",                                       \
            "longest answer of a function; beyond it 502")                                          \
     OPTION(max_header, SIZE, "max-header", "8KiB", "SIZE", "",                                    \
@@ -98,7 +98,7 @@
 #define OPTION_TYPE_SIZE size_t
 #define OPTION_TYPE_SECRET const char *
 #define OPTION_TYPE_LEVEL int
-#define OPTION_TYPE_SESSION const char *
+#define OPTION_TYPE_SERVER const char *
 
 /* The settings in force: made once at start, then read by every thread. Text that was not given is
  * "", a secret that was not given NULL. */

@@ -17,8 +17,6 @@
 
 #include "forwarder.h"
 
-#define RETRY_LEAST_US 50000
-#define RETRY_MOST_US 2000000
 #define MAINTENANCE_US 3600000000u
 
 const struct database_statement LOG_STATEMENTS[] = {
@@ -125,6 +123,22 @@ static void outcome_free_list(struct outcome *first)
     }
 }
 
+/* More items than are logged: somebody has to know that the log is not whole. */
+static void outcomes_cut(const struct request *request, int items)
+{
+    struct log_line line;
+
+    if (!log_begin_limited(&line, LOG_WARNING, "items_cut",
+                           "a webhook holds more items than are logged",
+                           &request->worker->outcomes.limiter))
+        return;
+    log_text(&line, "correlation_id", request->correlation_id);
+    log_number(&line, "attempt", request->attempt.number);
+    log_number(&line, "items", items);
+    log_number(&line, "logged", ITEM_LIMIT);
+    log_end(&line);
+}
+
 struct outcome *outcomes_prepare(struct request *request)
 {
     struct outcomes *outcomes = &request->worker->outcomes;
@@ -132,7 +146,10 @@ struct outcome *outcomes_prepare(struct request *request)
     int count = request->decision.items == NULL ? 1 : PQntuples(request->decision.items);
 
     if (count > ITEM_LIMIT)
+    {
+        outcomes_cut(request, count);
         count = ITEM_LIMIT;
+    }
     if (outcomes->held + (size_t) count > request->worker->log_queue)
         return NULL;
     for (int item = 0; item < count; item++)
@@ -179,7 +196,8 @@ void outcomes_finish(struct request *request, const char *routed_to, unsigned ht
                      bool success, bool ambiguous, const char *error_message)
 {
     struct outcome *outcome = request->attempt.outcomes, *next;
-    double elapsed = (double) (loop_clock() - request->attempt.started_us) / 1000;
+    uint64_t started_us = request->attempt.started_us;
+    double elapsed = started_us == 0 ? -1 : (double) (loop_clock() - started_us) / 1000;
 
     request->attempt.outcomes = NULL;
     for (; outcome != NULL; outcome = next)
@@ -216,11 +234,8 @@ static void outcomes_drop(struct outcomes *outcomes, size_t count)
 static void outcomes_pause(struct worker *worker)
 {
     struct outcomes *outcomes = &worker->outcomes;
-    uint64_t pause =
-        outcomes->failures > 6 ? RETRY_MOST_US : (uint64_t) RETRY_LEAST_US << outcomes->failures;
 
-    outcomes->failures++;
-    outcomes->retry_us = worker->loop.now_us + pause / 2 + outcomes->first->id[15] * pause / 512;
+    outcomes->retry_us = worker->loop.now_us + retry_pause(outcomes->failures++);
 }
 
 /* The first row, alone, was refused. */
@@ -244,7 +259,6 @@ static void outcomes_set_aside(struct worker *worker)
         log_end(&line);
     }
     outcomes_drop(outcomes, 1);
-    outcomes->set_aside++;
     outcomes->suspects = 0;
 }
 
@@ -278,8 +292,7 @@ static void outcomes_answered(void *context, PGresult *answer)
         worker->outcomes.refused_alone =
             strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
         outcomes_complain(worker, answer);
-        if (strcmp(sqlstate, "25006") == 0 || strncmp(sqlstate, "57P", 3) == 0 ||
-            strcmp(sqlstate, "0A000") == 0 || strcmp(sqlstate, "26000") == 0)
+        if (retry_needs_connection(sqlstate))
             database_condemn(&worker->log, "this connection can not store the log");
     }
     PQclear(answer);
@@ -299,7 +312,6 @@ static void outcomes_committed(void *context, PGresult *answer)
     if (!outcomes->refused)
     {
         outcomes_drop(outcomes, sent);
-        outcomes->stored += sent;
         outcomes->suspects -= outcomes->suspects < sent ? outcomes->suspects : sent;
         outcomes->failures = 0;
     }

@@ -3,7 +3,7 @@
  * receive.c: libmicrohttpd's callbacks, in the order in which it calls them for a request:
  *
  *     receive_connection   a client connected (and, later, is gone)
- *     receive_target       the request line is known: a request is born
+ *     receive_uri          the request line is known: a request is born
  *     receive_call         first without body: the gate, and what is to be done;
  *                          then for each piece of the body;
  *                          then once more when it is whole: the task begins
@@ -92,14 +92,14 @@ static void receive_connection(void *context, struct MHD_Connection *connection,
 
 /* Raw, before anything is decoded. What is returned comes back as the request of every other
  * callback. */
-static void *receive_target(void *context, const char *target, struct MHD_Connection *connection)
+static void *receive_uri(void *context, const char *raw_uri, struct MHD_Connection *connection)
 {
     struct worker *worker = context;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct client *client = info == NULL ? NULL : info->socket_context;
     struct request *request = client == NULL ? NULL : request_begin(worker, client);
-    size_t length = strlen(target);
+    size_t length = strlen(raw_uri);
 
     if (request == NULL)
         return NULL;
@@ -110,7 +110,7 @@ static void *receive_target(void *context, const char *target, struct MHD_Connec
     request->problem = "the request target is too long";
     if (length <= URI_LIMIT)
     {
-        memcpy(request->target, target, length + 1);
+        memcpy(request->raw_uri, raw_uri, length + 1);
         request->refusal = 0;
     }
     return request;
@@ -210,7 +210,7 @@ static void receive_route(struct request *request, const char *method)
     char mode[32];
     size_t length;
 
-    uri_read(request->target, request->worker->options->path_prefix, &request->uri);
+    uri_read(request->raw_uri, request->worker->options->path_prefix, &request->uri);
     if (request->uri.kind == URI_UNKNOWN)
         receive_refuse(request, 404, "there is nothing here");
     else if (strcmp(method, "POST") == 0)
@@ -408,7 +408,7 @@ struct MHD_Daemon *receive_listen(struct worker *worker, int fd)
         MHD_OPTION_CONNECTION_LIMIT, worker->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         memory > CONNECTION_MEMORY ? memory : CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_NOTIFY_CONNECTION, receive_connection, worker, MHD_OPTION_NOTIFY_COMPLETED,
-        receive_completed, worker, MHD_OPTION_URI_LOG_CALLBACK, receive_target, worker,
+        receive_completed, worker, MHD_OPTION_URI_LOG_CALLBACK, receive_uri, worker,
         MHD_OPTION_UNESCAPE_CALLBACK, receive_undecoded, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
         MHD_OPTION_END);
 

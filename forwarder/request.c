@@ -99,7 +99,7 @@ static void request_wipe(struct request *request)
     request->problem = request->allow = NULL;
     request->discarded = request->arrived_us = 0;
     request->item_count = 0;
-    request->target[0] = request->correlation_id[0] = '\0';
+    request->raw_uri[0] = request->correlation_id[0] = '\0';
 }
 
 static void request_free(struct request *request)

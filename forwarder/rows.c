@@ -44,7 +44,7 @@
     X(15, TEXT, 1009, put_text, message_type)                                                      \
     X(16, TEXT, 1009, put_text, correlation_id)                                                    \
     X(17, INT4, 1007, put_status, http_status)                                                     \
-    X(18, FLOAT8, 1022, put_real, response_time_ms)                                                \
+    X(18, FLOAT8, 1022, put_elapsed, response_time_ms)                                             \
     X(19, TEXT, 1009, put_success, success)                                                        \
     X(20, TEXT, 1009, put_message, error_message)                                                  \
     X(21, BOOL, 1000, put_bool, ambiguous)
@@ -124,10 +124,12 @@ static bool put_status(struct rows_column *column, int value)
     return value == 0 ? put_null(column) : put_int(column, value);
 }
 
-static bool put_real(struct rows_column *column, double value)
+static bool put_elapsed(struct rows_column *column, double value)
 {
     uint64_t bytes;
 
+    if (value < 0)
+        return put_null(column);
     memcpy(&bytes, &value, sizeof bytes);
     bytes = htobe64(bytes);
     return put_element(column, &bytes, sizeof bytes);

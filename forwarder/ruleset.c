@@ -12,6 +12,8 @@
 
 #define REFRESH_US 1000000
 
+const char RULESET_STATEMENT[] = "SELECT config_version, snapshot FROM routing_ruleset()";
+
 static void *ruleset_allocate(void *context, size_t size)
 {
     (void) context;

@@ -17,8 +17,12 @@
 #define HTTP_ROUNDS 16
 /* After the drain's end: for answers and log rows to leave. */
 #define LAST_MOMENT_US 1000000
-/* A decide link whose oldest question is older than this is given up. */
-#define STALLED_US 2000000
+/* A link whose oldest question is older than this is given up. Deciding takes a millisecond; a
+ * batch of log rows may wait for a lock or a disk. */
+#define DECIDE_STALLED_US 2000000
+#define LOG_STALLED_US 30000000
+/* A log link whose oldest batch is older than this makes the forwarder not ready. */
+#define LOG_LATE_US 5000000
 /* A worker turns at least so often. */
 #define LONGEST_TURN_US 1000000
 
@@ -54,10 +58,9 @@ static void worker_publish(struct worker *worker)
                               database_lag(&worker->decide) <= worker->options->decide_timeout,
                           memory_order_relaxed);
     atomic_store_explicit(&status->can_log,
-                          worker->log.state == DATABASE_READY && !outcomes_full(worker),
+                          worker->log.state == DATABASE_READY && !outcomes_full(worker) &&
+                              database_lag(&worker->log) <= LOG_LATE_US,
                           memory_order_relaxed);
-    atomic_store_explicit(&status->requests, request_count(worker), memory_order_relaxed);
-    atomic_store_explicit(&status->rows_waiting, worker->outcomes.queued, memory_order_relaxed);
 }
 
 /* Returns until when the next turn may wait. */
@@ -156,16 +159,17 @@ static bool worker_open_databases(struct worker *worker)
     uint64_t patience = options->decide_timeout * 10;
 
     worker->decide.link = "decide";
-    worker->decide.session = options->decide_session;
+    worker->decide.session = options->decide_server;
     worker->decide.statements = DECIDE_STATEMENTS;
     worker->decide.statement_count = DECIDE_STATEMENT_COUNT;
     worker->decide.became_ready = worker_decide_ready;
-    worker->decide.stalled_us = patience > STALLED_US ? patience : STALLED_US;
+    worker->decide.stalled_us = patience > DECIDE_STALLED_US ? patience : DECIDE_STALLED_US;
     worker->log.link = "log";
-    worker->log.session = options->log_session;
+    worker->log.session = options->log_server;
     worker->log.statements = LOG_STATEMENTS;
     worker->log.statement_count = LOG_STATEMENT_COUNT;
     worker->log.became_ready = outcomes_ready;
+    worker->log.stalled_us = LOG_STALLED_US;
     worker->decide.owner = worker->log.owner = worker;
     worker->decide.url = worker->log.url = options->database_url;
     return database_open(&worker->decide, &worker->loop, worker->max_in_flight * 4) &&
@@ -207,7 +211,7 @@ static void *worker_run(void *argument)
         worker_serve(worker);
     else
     {
-        worker->lost = true;
+        worker->failed = true;
         log_plain(LOG_ERROR, "worker_failed", "a worker could not start");
         kill(getpid(), SIGTERM);
     }
@@ -233,7 +237,10 @@ bool worker_start(struct worker *worker, int number, const struct setup *setup, 
     worker->wakeup = (struct loop_source){
         .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = worker_woken, .owner = worker};
     atomic_store(&worker->status.turned_us, loop_clock());
-    return pthread_create(&worker->thread, NULL, worker_run, worker) == 0;
+    if (pthread_create(&worker->thread, NULL, worker_run, worker) == 0)
+        return true;
+    close(worker->wakeup.fd);
+    return false;
 }
 
 void worker_give(struct worker *worker, enum worker_order order)

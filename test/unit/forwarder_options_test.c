@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The settings: values as people write them, the order of flag, environment and default, and that a
- * secret has no flag of its own. Beside them the small pure things: ids, JSON strings, log rows as
- * arrays, the loop's timers.
+ * secret has no flag of its own.
  */
-#include <endian.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -96,7 +94,7 @@ static void wrong_usage(void **state)
                                     {"x", "--workers", "none"},
                                     {"x", "--decide-timeout", "5"},
                                     {"x", "--verify-token", "secret"},
-                                    {"x", "--log-session", "best"}};
+                                    {"x", "--log-server", "best"}};
     struct options options;
 
     (void) state;
@@ -127,6 +125,32 @@ static void wrong_config(void **state)
     }
 }
 
+/* What would only fail later, at the first large body or batch. */
+static void together(void **state)
+{
+    const char *const wrong[][6] = {
+        {"x", "--max-body", "513MiB", "--max-buffer", "2GiB"},
+        {"x", "--max-body", "257MiB", "--max-buffer", "256MiB"},
+        {"x", "--max-body", "65MiB", "--workers", "4"}, /* they share --max-buffer */
+        {"x", "--log-batch", "10001", "--log-queue", "50000"}};
+    const char *const good[][6] = {{"x", "--max-body", "512MiB", "--max-buffer", "512MiB"},
+                                   {"x", "--max-body", "64MiB", "--workers", "4"},
+                                   {"x", "--log-batch", "10000", "--log-queue", "10000"}};
+    struct options options;
+
+    (void) state;
+    for (size_t i = 0; i < COUNT(wrong); i++)
+    {
+        assert_int_equal(run(&options, wrong[i], 5), OPTIONS_BAD_CONFIG);
+        options_free(&options);
+    }
+    for (size_t i = 0; i < COUNT(good); i++)
+    {
+        assert_int_equal(run(&options, good[i], 5), OPTIONS_SERVE);
+        options_free(&options);
+    }
+}
+
 static void secrets(void **state)
 {
     char path[] = "/tmp/forwarder_options_test.XXXXXX";
@@ -151,137 +175,12 @@ static void secrets(void **state)
     unlink(path);
 }
 
-/* ---- ids ---- */
-
-static void identities(void **state)
-{
-    uint8_t a[16], b[16];
-    char text[37], long_one[CORRELATION_LIMIT + 2];
-
-    (void) state;
-    identity_make(a);
-    identity_make(b);
-    assert_memory_not_equal(a, b, 16);
-    assert_int_equal(a[6] >> 4, 7);
-    assert_int_equal(a[8] >> 6, 2);
-    identity_print((const uint8_t[16]){1, 0x20, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0xff},
-                   text);
-    assert_string_equal(text, "01200304-0506-0708-090a-0b0c0d0e0fff");
-    assert_true(identity_is_correlation("abc-1_2.3"));
-    assert_false(identity_is_correlation(""));
-    assert_false(identity_is_correlation("a b"));
-    assert_false(identity_is_correlation("a\"b"));
-    memset(long_one, 'a', sizeof long_one);
-    long_one[CORRELATION_LIMIT + 1] = '\0';
-    assert_false(identity_is_correlation(long_one));
-    long_one[CORRELATION_LIMIT] = '\0';
-    assert_true(identity_is_correlation(long_one));
-}
-
-static void json_strings(void **state)
-{
-    char buffer[32];
-    size_t length;
-
-    (void) state;
-    length = log_json_string(buffer, 0, sizeof buffer, "a\"\\\n\x01\xc3\xa9\xff");
-    buffer[length] = '\0';
-    assert_string_equal(buffer, "\"a\\\"\\\\\\u000a\\u0001\xc3\xa9\xef\xbf\xbd\"");
-    length = log_json_string(buffer, 0, 16, "0123456789abcdefghij");
-    assert_true(length <= 16);
-    assert_int_equal(buffer[length - 1], '"');
-}
-
-/* ---- rows ---- */
-
-static uint32_t word(const struct rows *rows, int column, size_t at)
-{
-    uint32_t value;
-
-    memcpy(&value, rows->columns[column].data + at, sizeof value);
-    return be32toh(value);
-}
-
-/* Two rows as array_recv() reads them: a null, a text, a numeric. */
-static void arrays(void **state)
-{
-    struct outcome *first = calloc(1, sizeof *first), *second = calloc(1, sizeof *second);
-    struct rows rows = {0};
-    const char *numeric;
-
-    (void) state;
-    assert_true(first != NULL && second != NULL);
-    first->next = second;
-    first->bucket = -1;
-    first->percentage = 3333;
-    first->webhook_name = "wa";
-    second->bucket = 9999;
-    second->percentage = -1;
-    assert_true(rows_encode(&rows, first, 2));
-    assert_int_equal(word(&rows, 9, 0), 1);  /* dimensions */
-    assert_int_equal(word(&rows, 9, 8), 23); /* int4 */
-    assert_int_equal(word(&rows, 9, 12), 2); /* elements */
-    assert_int_equal(word(&rows, 9, 20), UINT32_MAX);
-    assert_int_equal(word(&rows, 9, 24), 4);
-    assert_int_equal(word(&rows, 9, 28), 9999);
-    assert_int_equal(rows.lengths[9], 32);
-    assert_int_equal(word(&rows, 5, 20), 2); /* webhook_name: "wa", null */
-    assert_memory_equal(rows.columns[5].data + 24, "wa", 2);
-    assert_int_equal(word(&rows, 5, 26), UINT32_MAX);
-    numeric = rows.columns[10].data + 24;
-    assert_memory_equal(numeric, "\0\2\0\0\0\0\0\2\0\x21\x0c\xe4", 12); /* 33, 3300 */
-    assert_true(rows_encode(&rows, second, 1)); /* a second batch starts anew */
-    assert_int_equal(word(&rows, 9, 12), 1);
-    rows_free(&rows);
-    free(first);
-    free(second);
-}
-
-/* ---- timers ---- */
-
-static int order[8];
-static int expired;
-
-static void expire(struct loop_timer *timer)
-{
-    order[expired++] = (int) (intptr_t) timer->owner;
-}
-
-static void timers(void **state)
-{
-    static struct loop loop;
-    struct loop_timer timer[5];
-    static const int due[5] = {3, 1, 5, 2, 4};
-
-    (void) state;
-    assert_true(loop_open(&loop));
-    for (int i = 0; i < 5; i++)
-    {
-        assert_true(loop_timer_open(&loop, &timer[i], expire, (void *) (intptr_t) due[i]));
-        loop_arm(&loop, &timer[i], loop.now_us + (uint64_t) due[i]);
-    }
-    loop_disarm(&loop, &timer[2]);
-    loop_arm(&loop, &timer[1], loop.now_us + 10); /* later than it was */
-    usleep(100);
-    loop_turn(&loop, 0);
-    assert_int_equal(expired, 4);
-    assert_int_equal(order[0], 2);
-    assert_int_equal(order[1], 3);
-    assert_int_equal(order[2], 4);
-    assert_int_equal(order[3], 1);
-    for (int i = 0; i < 5; i++)
-        loop_timer_close(&loop, &timer[i]);
-    assert_int_equal(loop.reserved, 0);
-    loop_close(&loop);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values),      cmocka_unit_test(addresses),    cmocka_unit_test(flag_wins),
         cmocka_unit_test(wrong_usage), cmocka_unit_test(wrong_config), cmocka_unit_test(secrets),
-        cmocka_unit_test(identities),  cmocka_unit_test(json_strings), cmocka_unit_test(arrays),
-        cmocka_unit_test(timers),
+        cmocka_unit_test(together),
     };
 
     return cmocka_run_group_tests_name("forwarder_options", tests, NULL, NULL);

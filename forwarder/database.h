@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * database.h: one connection in pipeline mode that is always being re-made while it is down, and
+ * when to try again. It knows nothing of requests.
+ *
+ * Threads: a link belongs to the thread of its loop.
+ */
+#ifndef DATABASE_H
+#define DATABASE_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+#include "loop.h"
+
+struct database_statement
+{
+    const char *name;
+    const char *sql;
+    int parameters;
+    const Oid *types;
+};
+
+/* Gets the answer of one query or sync, in order; owns the result. NULL: the connection broke, and
+ * nobody knows whether it was run. An error is a result that is not PGRES_TUPLES_OK. */
+typedef void (*database_answer)(void *context, PGresult *result);
+
+enum database_state
+{
+    DATABASE_DOWN,       /* waiting for its next try */
+    DATABASE_CONNECTING, /* a thread is opening it */
+    DATABASE_PREPARING,  /* open, statements on their way */
+    DATABASE_READY
+};
+
+struct database_pending
+{
+    database_answer answer; /* NULL: nobody waits any more */
+    void *context;
+    uint64_t sent_us;
+    bool is_sync;
+    bool answered; /* its result came; the NULL that ends it has not */
+};
+
+struct database_connector;
+
+struct database
+{
+    const char *link;    /* "decide" or "log", for messages */
+    const char *session; /* target_session_attrs */
+    const char *url;     /* NULL: libpq's environment */
+    const struct database_statement *statements;
+    size_t statement_count;
+    void (*became_ready)(void *owner);
+    void *owner;
+    struct loop *loop;
+
+    enum database_state state;
+    PGconn *connection;
+    struct loop_source source;
+    struct loop_source opened; /* eventfd of the connector */
+    struct database_connector *connector;
+    struct loop_timer retry;
+    unsigned failures;   /* tries in a row that led to no lasting connection */
+    uint64_t ready_us;   /* since when it is READY */
+    bool unsynced;       /* something was sent since the last sync */
+    bool condemned;      /* to be dropped as soon as its results are read */
+    uint64_t stalled_us; /* an answer later than this condemns it; 0: never */
+    struct database_pending *ring;
+    size_t ring_size;     /* a power of two */
+    uint64_t first, next; /* places in the ring, ever growing */
+    struct log_limiter limiter;
+};
+
+MUST_CHECK bool database_open(struct database *database, struct loop *loop, size_t ring_size);
+void database_close(struct database *database);
+/* Sends a prepared statement, text results. False: not ready, full, or out of memory; then nobody
+ * is called. *ticket (may be NULL) is for database_abandon. */
+MUST_CHECK bool database_query(struct database *database, const char *statement, int parameters,
+                               const char *const *values, const int *lengths, const int *formats,
+                               database_answer answer, void *context, uint64_t *ticket);
+/* Ends a transaction of what was sent since the last one and asks for its answers; `answer` (may be
+ * NULL) hears of the commit. */
+MUST_CHECK bool database_sync(struct database *database, database_answer answer, void *context);
+/* A sync if anything needs one: once a turn. */
+void database_turn(struct database *database);
+/* Nobody waits for the answer any more. */
+void database_abandon(struct database *database, uint64_t ticket);
+/* Microseconds that the oldest question has waited. */
+uint64_t database_lag(const struct database *database);
+/* Drops the connection after this turn's answers and makes a new one. */
+void database_condemn(struct database *database, const char *why);
+/* SQLSTATE of an error result, "" without one. */
+const char *database_sqlstate(const PGresult *result);
+
+/* ---- retry.c: pure but for chance ---- */
+
+#define RETRY_MOST_US 2000000u /* longest pause before a database is asked again */
+
+/* Microseconds to wait after so many failures in a row. */
+uint64_t retry_pause(unsigned failures);
+/* Whether an error means that this connection will not do better, but a new one may. */
+bool retry_needs_connection(const char *sqlstate);
+
+#endif /* DATABASE_H */

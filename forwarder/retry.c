@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * retry.c: when to ask a database again, and whether on another connection. Pure but for chance.
+ */
+#include <string.h>
+
+#include "forwarder.h"
+
+#define RETRY_LEAST_US 50000u
+
+/* 50 ms, doubled with each failure up to 2 s; between half of that and the whole, so that
+ * forwarders do not come in step. */
+uint64_t retry_pause(unsigned failures)
+{
+    uint64_t pause = failures > 6 ? RETRY_MOST_US : (uint64_t) RETRY_LEAST_US << failures;
+    uint8_t id[16];
+
+    if (pause > RETRY_MOST_US)
+        pause = RETRY_MOST_US;
+    identity_make(id);
+    return pause / 2 + pause / 2 * id[15] / 255;
+}
+
+bool retry_needs_connection(const char *sqlstate)
+{
+    static const char *const STARTS[] = {
+        "0A000", /* a prepared statement whose result has changed: the extension was updated */
+        "25006", /* read-only: it has become a standby */
+        "26000", /* a prepared statement that is gone */
+        "42",    /* a function that is missing or may not be called; a new one can be prepared */
+        "57P",   /* the server is shutting down or starting */
+        "XX"};
+
+    for (size_t i = 0; i < sizeof STARTS / sizeof *STARTS; i++)
+        if (strncmp(sqlstate, STARTS[i], strlen(STARTS[i])) == 0)
+            return true;
+    return false;
+}

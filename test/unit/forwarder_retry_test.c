@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * When a database is asked again, and whether on another connection.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "../../forwarder/forwarder.h"
+
+static void pauses(void **state)
+{
+    uint64_t longest = 50000;
+
+    (void) state;
+    for (unsigned failures = 0; failures < 40; failures++)
+    {
+        for (int i = 0; i < 20; i++)
+        {
+            uint64_t pause = retry_pause(failures);
+
+            assert_in_range(pause, longest / 2, longest);
+        }
+        longest = longest * 2 > RETRY_MOST_US ? RETRY_MOST_US : longest * 2;
+    }
+    assert_in_range(retry_pause(4000000000u), RETRY_MOST_US / 2, RETRY_MOST_US);
+}
+
+static void connections(void **state)
+{
+    static const char *const NEW[] = {"0A000", "25006", "26000", "42501",
+                                      "42883", "57P01", "57P03", "XX000"};
+    static const char *const SAME[] = {"",      "22021", "23514", "40001", "40P01",
+                                       "53100", "55P03", "57014", "WR001"};
+
+    (void) state;
+    for (size_t i = 0; i < sizeof NEW / sizeof *NEW; i++)
+        assert_true(retry_needs_connection(NEW[i]));
+    for (size_t i = 0; i < sizeof SAME / sizeof *SAME; i++)
+        assert_false(retry_needs_connection(SAME[i]));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pauses),
+        cmocka_unit_test(connections),
+    };
+
+    return cmocka_run_group_tests_name("forwarder_retry", tests, NULL, NULL);
+}
