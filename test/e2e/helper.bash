@@ -67,6 +67,34 @@ forwarder_start() {
     }
 }
 
+# own_forwarder [ARGUMENT]...: one for this test alone, in front of the same database and functions. The
+# caller's STACK, FORWARDER_URL and ADMIN_URL become its own; it ends with own_forwarder_stop (teardown).
+own_forwarder() {
+    mkdir "$BATS_TEST_TMPDIR/own"
+    cp "$STACK/token" "$BATS_TEST_TMPDIR/own/"
+    STACK=$BATS_TEST_TMPDIR/own
+    unset FORWARDER_PORT ADMIN_PORT
+    forwarder_start "$@"
+}
+
+own_forwarder_stop() {
+    if [[ -e $BATS_TEST_TMPDIR/own/forwarder.pid ]]; then
+        process_stop "$BATS_TEST_TMPDIR/own/forwarder.pid"
+    fi
+}
+
+# events EVENT: how many lines of that kind the forwarder has written
+events() { grep -c "\"event\":\"$1\"" "$STACK/forwarder.log" || true; }
+
+# wait_rules: until the forwarder has the rules that the database has now
+wait_rules() {
+    wait_until 10 grep -E "\"event\":\"ruleset\".*\"config_version\":$(sql "SELECT config_version FROM routing_ruleset()")[,}]" \
+        "$STACK/forwarder.log"
+}
+
+# ready_is STATUS: what /readyz answers
+ready_is() { [[ $(curl -s -o /dev/null -w '%{http_code}' "$ADMIN_URL/readyz") == "$1" ]]; }
+
 forwarder_stop() { process_stop "$STACK/forwarder.pid" 30; }
 
 forwarder_pid() { cut -d ' ' -f 1 "$STACK/forwarder.pid"; }

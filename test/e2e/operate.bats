@@ -20,6 +20,8 @@ setup() {
     clean_sheet
 }
 
+teardown() { own_forwarder_stop; }
+
 # typed: a psql session as a person has it, with everything that it prints
 typed() { PGOPTIONS='' psql -X -a 2>&1; }
 
@@ -95,15 +97,17 @@ SQL
 }
 
 @test "SIGTERM under load: what was taken is finished and logged, exit status 0" {
-    local loading answered
+    local loading answered ended=0
     routing 50
     behave 'delay_ms=50'
+    own_forwarder # its status can only be had of a child
     "$LOAD" --url "$FORWARDER_URL/" --requests 2000 --concurrency 32 --rate 500 --first 7000000 \
         --log "$BATS_TEST_TMPDIR/answers" >"$BATS_TEST_TMPDIR/load.json" 3>&- &
     loading=$!
     sleep 1.5
     kill -TERM "$(forwarder_pid)"
-    wait_until 30 process_ended "$STACK/forwarder.pid"
+    wait "$(forwarder_pid)" || ended=$?
+    equal "$ended" 0
     wait "$loading" || true
     cat "$BATS_TEST_TMPDIR/load.json"
     tail -n 3 "$STACK/forwarder.log"
@@ -114,7 +118,27 @@ SQL
     equal "$(seen '.repeated_message_ids')" 0
     equal "$(sql "SELECT count(*) FROM webhook_routing_logs WHERE status = 'success'")" "$(seen '.total')"
     equal "$(seen '.total')" "$answered"
-    forwarder_start
+}
+
+# start_with LIMIT...: a forwarder under a limit of prlimit; prints what it says, and returns its status
+start_with() {
+    timeout -k 5 20 prlimit "$@" "${FORWARDER:-$REPOSITORY/build/webhook-forwarder}" --listen 127.0.0.1:0 \
+        --admin-listen 127.0.0.1:0 --workers 16 2>&1 3>&- 4>&-
+}
+
+@test "a worker that cannot start ends the forwarder with 69" {
+    local files
+    # Enough files for the listeners, not for all workers.
+    for files in 40 50 60; do
+        run start_with "--nofile=$files"
+        equal "$status" 69 "with $files files"
+        [[ $output == *'"event":"worker_failed"'* && $output != *'is finished"'* ]]
+    done
+    # No memory for the stacks of all threads.
+    run start_with "--as=$((96 << 20))"
+    echo "$output"
+    equal "$status" 69 'without memory for threads'
+    [[ $output == *'"event":"worker_failed"'* && $output != *'is finished"'* ]]
 }
 
 @test "Meta's redelivery across a restart: every message arrives, none is lost" {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: PostgreSQL
 #
 # A webhook's way through the forwarder: the same bytes, the right function, the headers of both sides,
-# one log row. (What goes wrong is in failure.bats, what is refused in refuse.bats.)
+# one log row. (What goes wrong is in failure.bats, what is refused in front.bats.)
 
 setup_file() {
     load helper
@@ -163,6 +163,16 @@ relayed() {
                   string_agg(item::text, ',' ORDER BY item), min(attempt), max(attempt) FROM webhook_routing_logs")" \
         '1|3|3|0,1,2|1|1'
     equal "$(counted)" '1|0'
+}
+
+@test "of 1,001 items 1,000 are logged, and the forwarder says so" {
+    jq -c '.entry[0].changes[0].value.messages[0] as $message
+           | .entry[0].changes[0].value.messages = [range(1001) | $message + {id: "wamid.CUT\(.)"}]' \
+        "$FIXTURES/text.json" >"$BATS_TEST_TMPDIR/many.json"
+    post "$BATS_TEST_TMPDIR/many.json"
+    equal "$status" 200
+    wait_logged 1000
+    equal "$(sed -n 's/.*"event":"items_cut".*"items":\([0-9]*\),"logged":\([0-9]*\).*/\1 \2/p' "$STACK/forwarder.log")" '1001 1000'
 }
 
 @test "a log row says all that was decided and what came of it" {
