@@ -34,7 +34,7 @@
 
 #define KEY_BYTES 32
 #define HASH_PREFIX "hmac:"
-#define HASH_BYTES 16			/* of the 32 that HMAC-SHA-256 has */
+#define HASH_BYTES 16 /* of the 32 that HMAC-SHA-256 has */
 #define HASH_LENGTH (strlen(HASH_PREFIX) + 2 * HASH_BYTES)
 
 /*
@@ -45,18 +45,17 @@
 static struct
 {
 	LocalTransactionId transaction;
-	bool		hash_senders;
-	uint8		key[KEY_BYTES];
-}			current;
+	bool hash_senders;
+	uint8 key[KEY_BYTES];
+} current;
 
 /* The arrays of store_routing_logs() in order, and the column that each one fills. */
 static const struct
 {
 	const char *parameter;
 	const char *column;
-	Oid			type;
-}			batch[] =
-{
+	Oid type;
+} batch[] = {
 	{"ids", "id", UUIDOID},
 	{"created_ats", "created_at", TIMESTAMPTZOID},
 	{"decision_ids", "decision_id", UUIDOID},
@@ -90,9 +89,9 @@ PG_FUNCTION_INFO_V1(routing_sender_hash);
 static Datum
 config_value(HeapTuple config, Relation table, const char *column)
 {
-	bool		isnull;
-	Datum		value = heap_getattr(config, get_attnum(RelationGetRelid(table), column),
-									 RelationGetDescr(table), &isnull);
+	bool isnull;
+	Datum value = heap_getattr(config, get_attnum(RelationGetRelid(table), column),
+							   RelationGetDescr(table), &isnull);
 
 	if (isnull)
 		elog(ERROR, "column %s of the routing configuration is null", column);
@@ -102,10 +101,10 @@ config_value(HeapTuple config, Relation table, const char *column)
 void
 log_settings_read(FunctionCallInfo fcinfo, LogSettings *settings)
 {
-	Relation	table = table_open(webhook_routing_relation(fcinfo, "webhook_routing_config"),
-								   AccessShareLock);
-	HeapTuple	config = webhook_routing_newest_config(table, GetActiveSnapshot());
-	Timestamp	expiry;
+	Relation table = table_open(webhook_routing_relation(fcinfo, "webhook_routing_config"),
+								AccessShareLock);
+	HeapTuple config = webhook_routing_newest_config(table, GetActiveSnapshot());
+	Timestamp expiry;
 
 	if (!HeapTupleIsValid(config))
 		ereport(ERROR,
@@ -129,13 +128,13 @@ log_settings_read(FunctionCallInfo fcinfo, LogSettings *settings)
 SPIPlanPtr
 log_plan(FunctionCallInfo fcinfo, LogPlan *kept, int nargs, const Oid *types)
 {
-	Oid			log = webhook_routing_relation(fcinfo, "webhook_routing_logs");
+	Oid log = webhook_routing_relation(fcinfo, "webhook_routing_logs");
 
 	if (kept->plan == NULL || kept->log != log)
 	{
 		const char *schema = quote_identifier(get_namespace_name(get_rel_namespace(log)));
 		StringInfoData command;
-		SPIPlanPtr	plan;
+		SPIPlanPtr plan;
 
 		initStringInfo(&command);
 		for (const char *at = kept->command; *at != '\0'; at++)
@@ -180,12 +179,12 @@ log_trigger(FunctionCallInfo fcinfo, const char *name, TriggerEvent event)
 static int
 check_batch(FunctionCallInfo fcinfo)
 {
-	int			rows = 0;
+	int rows = 0;
 
 	for (int i = 0; i < lengthof(batch); i++)
 	{
-		ArrayType  *values;
-		int			length;
+		ArrayType *values;
+		int length;
 
 		if (PG_ARGISNULL(i))
 			ereport(ERROR,
@@ -216,16 +215,16 @@ batch_relation(FunctionCallInfo fcinfo, int rows)
 {
 	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
-	TupleDesc	descriptor = CreateTemplateTupleDesc(lengthof(batch));
-	Datum	   *values[lengthof(batch)];
-	bool	   *nulls[lengthof(batch)];
+	TupleDesc descriptor = CreateTemplateTupleDesc(lengthof(batch));
+	Datum *values[lengthof(batch)];
+	bool *nulls[lengthof(batch)];
 
 	for (int i = 0; i < lengthof(batch); i++)
 	{
-		int16		length;
-		bool		by_value;
-		char		alignment;
-		int			count;
+		int16 length;
+		bool by_value;
+		char alignment;
+		int count;
 
 		TupleDescInitEntry(descriptor, i + 1, batch[i].column, batch[i].type, -1, 0);
 		get_typlenbyvalalign(batch[i].type, &length, &by_value, &alignment);
@@ -234,8 +233,8 @@ batch_relation(FunctionCallInfo fcinfo, int rows)
 	}
 	for (int row = 0; row < rows; row++)
 	{
-		Datum		row_values[lengthof(batch)];
-		bool		row_nulls[lengthof(batch)];
+		Datum row_values[lengthof(batch)];
+		bool row_nulls[lengthof(batch)];
 
 		for (int i = 0; i < lengthof(batch); i++)
 		{
@@ -302,13 +301,13 @@ store_routing_logs(PG_FUNCTION_ARGS)
 	static LogPlan plan;
 	MemoryContext context = CurrentMemoryContext;
 	EphemeralNamedRelation relation = batch_relation(fcinfo, check_batch(fcinfo));
-	int64		stored;
+	int64 stored;
 
 	plan.command = batch_command();
 	SPI_connect();
 	PG_TRY();
 	{
-		int			result;
+		int result;
 
 		SPI_register_relation(relation);
 		result = SPI_execute_plan(log_plan(fcinfo, &plan, 0, NULL), NULL, NULL, false, 0);
@@ -317,7 +316,7 @@ store_routing_logs(PG_FUNCTION_ARGS)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -337,12 +336,11 @@ store_routing_logs(PG_FUNCTION_ARGS)
 static bool
 read_key(FunctionCallInfo fcinfo, uint8 *key)
 {
-	static LogPlan plan =
-	{
-		"SELECT secret FROM %s.webhook_routing_secrets WHERE name = 'sender_hash'"
+	static LogPlan plan = {
+		"SELECT secret FROM %s.webhook_routing_secrets WHERE name = 'sender_hash'",
 	};
-	bool		isnull;
-	bytea	   *secret;
+	bool isnull;
+	bytea *secret;
 
 	if (SPI_execute_plan(log_plan(fcinfo, &plan, 0, NULL), NULL, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the key of hashed senders");
@@ -362,20 +360,19 @@ read_key(FunctionCallInfo fcinfo, uint8 *key)
 static void
 make_key(FunctionCallInfo fcinfo, uint8 *key)
 {
-	static LogPlan plan =
-	{
+	static LogPlan plan = {
 		"INSERT INTO %s.webhook_routing_secrets (name, secret) VALUES ('sender_hash', $1)"
-		" ON CONFLICT DO NOTHING"
+		" ON CONFLICT DO NOTHING",
 	};
-	bytea	   *secret = palloc(VARHDRSZ + KEY_BYTES);
-	Datum		value = PointerGetDatum(secret);
+	bytea *secret = palloc(VARHDRSZ + KEY_BYTES);
+	Datum value = PointerGetDatum(secret);
 
 	SET_VARSIZE(secret, VARHDRSZ + KEY_BYTES);
 	if (!pg_strong_random(VARDATA(secret), KEY_BYTES))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not make a key for hashed senders")));
-	if (SPI_execute_plan(log_plan(fcinfo, &plan, 1, (Oid[]) {BYTEAOID}), &value, NULL, false,
+	if (SPI_execute_plan(log_plan(fcinfo, &plan, 1, (Oid[]){BYTEAOID}), &value, NULL, false,
 						 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not store the key of hashed senders");
 	if (!read_key(fcinfo, key))
@@ -389,17 +386,17 @@ static bool
 is_hashed(const char *string)
 {
 	return strlen(string) == HASH_LENGTH &&
-		strncmp(string, HASH_PREFIX, strlen(HASH_PREFIX)) == 0 &&
-		strspn(string + strlen(HASH_PREFIX), "0123456789abcdef") == 2 * HASH_BYTES;
+		   strncmp(string, HASH_PREFIX, strlen(HASH_PREFIX)) == 0 &&
+		   strspn(string + strlen(HASH_PREFIX), "0123456789abcdef") == 2 * HASH_BYTES;
 }
 
 /* The hash of a text, or that text when it is one. */
 static text *
 hashed(text *plain, const uint8 *key)
 {
-	char	   *string = text_to_cstring(plain);
-	char		result[sizeof(HASH_PREFIX) + 2 * HASH_BYTES] = HASH_PREFIX;
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	char *string = text_to_cstring(plain);
+	char result[sizeof(HASH_PREFIX) + 2 * HASH_BYTES] = HASH_PREFIX;
+	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 	pg_hmac_ctx *hmac;
 
 	if (is_hashed(string))
@@ -446,20 +443,20 @@ webhook_routing_log_hash(PG_FUNCTION_ARGS)
 	static const char *const columns[] = {"from_number", "message_id"};
 	TriggerData *trigger = log_trigger(fcinfo, "webhook_routing_log_hash",
 									   TRIGGER_EVENT_INSERT | TRIGGER_EVENT_BEFORE |
-									   TRIGGER_EVENT_ROW);
-	TupleDesc	row = RelationGetDescr(trigger->tg_relation);
-	int			changed = 0;
-	int			numbers[lengthof(columns)];
-	Datum		values[lengthof(columns)];
-	bool		nulls[lengthof(columns)] = {false};
+										   TRIGGER_EVENT_ROW);
+	TupleDesc row = RelationGetDescr(trigger->tg_relation);
+	int changed = 0;
+	int numbers[lengthof(columns)];
+	Datum values[lengthof(columns)];
+	bool nulls[lengthof(columns)] = {false};
 
 	if (!current.hash_senders || current.transaction != MY_LOCAL_TRANSACTION_ID)
 		return PointerGetDatum(trigger->tg_trigtuple);
 	for (int i = 0; i < lengthof(columns); i++)
 	{
-		int			number = SPI_fnumber(row, columns[i]);
-		bool		isnull;
-		Datum		plain = heap_getattr(trigger->tg_trigtuple, number, row, &isnull);
+		int number = SPI_fnumber(row, columns[i]);
+		bool isnull;
+		Datum plain = heap_getattr(trigger->tg_trigtuple, number, row, &isnull);
 
 		if (isnull)
 			continue;
@@ -480,8 +477,8 @@ webhook_routing_log_hash(PG_FUNCTION_ARGS)
 Datum
 routing_sender_hash(PG_FUNCTION_ARGS)
 {
-	uint8		key[KEY_BYTES];
-	bool		found;
+	uint8 key[KEY_BYTES];
+	bool found;
 
 	SPI_connect();
 	found = read_key(fcinfo, key);

@@ -27,10 +27,10 @@
 /* What the log needs from the config in force. */
 typedef struct LogSettings
 {
-	bool		hash_senders;
-	double		warning_ms;		/* latency limits: rollups count what is above */
-	double		critical_ms;
-	TimestampTz oldest;			/* rows from before are past the retention */
+	bool hash_senders;
+	double warning_ms; /* latency limits: rollups count what is above */
+	double critical_ms;
+	TimestampTz oldest; /* rows from before are past the retention */
 } LogSettings;
 
 extern void log_settings_read(FunctionCallInfo fcinfo, LogSettings *settings);
@@ -42,8 +42,8 @@ extern void log_settings_read(FunctionCallInfo fcinfo, LogSettings *settings);
 typedef struct LogPlan
 {
 	const char *command;
-	SPIPlanPtr	plan;
-	Oid			log;			/* the log table that it was prepared for */
+	SPIPlanPtr plan;
+	Oid log; /* the log table that it was prepared for */
 } LogPlan;
 
 /* Caller is connected to SPI. */

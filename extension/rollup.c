@@ -40,18 +40,18 @@
 typedef struct RollupGroup
 {
 	TimestampTz minute;
-	text	   *domain;
-	text	   *routed_to;
-	int64		config_version;
-	bool		no_config_version;
+	text *domain;
+	text *routed_to;
+	int64 config_version;
+	bool no_config_version;
 
-	int64		requests;
-	int64		errors;
-	int64		skipped;		/* no attempt was made, so there is no latency */
-	int64		above_250_ms;
-	int64		above_1000_ms;
-	int64		reached_warning;	/* at or above it, as the warning is defined */
-	int64		above_critical;
+	int64 requests;
+	int64 errors;
+	int64 skipped; /* no attempt was made, so there is no latency */
+	int64 above_250_ms;
+	int64 above_1000_ms;
+	int64 reached_warning; /* at or above it, as the warning is defined */
+	int64 above_critical;
 	TimestampTz first_request;
 	TimestampTz last_request;
 	LatencySketch latency;
@@ -60,14 +60,14 @@ typedef struct RollupGroup
 /* The columns that are read of each new row, by their number in the table. */
 typedef struct RollupColumns
 {
-	int			id;
-	int			item;
-	int			created_at;
-	int			domain;
-	int			routed_to;
-	int			config_version;
-	int			status;
-	int			response_time_ms;
+	int id;
+	int item;
+	int created_at;
+	int domain;
+	int routed_to;
+	int config_version;
+	int status;
+	int response_time_ms;
 } RollupColumns;
 
 typedef struct Rollup
@@ -75,9 +75,9 @@ typedef struct Rollup
 	FunctionCallInfo fcinfo;
 	LogSettings settings;
 	RollupColumns columns;
-	Oid			sketch_type;
-	int			used;
-	RollupGroup *groups[MAX_GROUPS];	/* allocated up to the most that were ever used */
+	Oid sketch_type;
+	int used;
+	RollupGroup *groups[MAX_GROUPS]; /* allocated up to the most that were ever used */
 } Rollup;
 
 PG_FUNCTION_INFO_V1(webhook_routing_log_count);
@@ -86,14 +86,14 @@ static bool
 text_equals(const text *one, const text *other)
 {
 	return VARSIZE_ANY_EXHDR(one) == VARSIZE_ANY_EXHDR(other) &&
-		memcmp(VARDATA_ANY(one), VARDATA_ANY(other), VARSIZE_ANY_EXHDR(one)) == 0;
+		   memcmp(VARDATA_ANY(one), VARDATA_ANY(other), VARSIZE_ANY_EXHDR(one)) == 0;
 }
 
 static bool
 text_is(const text *one, const char *other)
 {
 	return VARSIZE_ANY_EXHDR(one) == strlen(other) &&
-		memcmp(VARDATA_ANY(one), other, strlen(other)) == 0;
+		   memcmp(VARDATA_ANY(one), other, strlen(other)) == 0;
 }
 
 /* --- Writing a group ---------------------------------------------------------------------- */
@@ -110,14 +110,14 @@ static LogPlan find_plan = {
 	"SELECT id FROM %s.webhook_routing_rollups"
 	" WHERE minute = $1 AND domain = $2 AND routed_to = $3"
 	" AND config_version IS NOT DISTINCT FROM $4"
-	" LIMIT 1 FOR UPDATE SKIP LOCKED"
+	" LIMIT 1 FOR UPDATE SKIP LOCKED",
 };
 
 static LogPlan insert_plan = {
 	"INSERT INTO %s.webhook_routing_rollups (minute, domain, routed_to, config_version,"
 	" requests, errors, skipped, above_250_ms, above_1000_ms, reached_warning, above_critical,"
 	" latency, first_request, last_request)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
 };
 
 static LogPlan update_plan = {
@@ -127,20 +127,19 @@ static LogPlan update_plan = {
 	" reached_warning = reached_warning + $10, above_critical = above_critical + $11,"
 	" latency = %s.latency_sketch_merge(latency, $12),"
 	" first_request = least(first_request, $13), last_request = greatest(last_request, $14)"
-	" WHERE id = $15"
+	" WHERE id = $15",
 };
 
 static void
 group_execute(Rollup *rollup, LogPlan *plan, Datum *values, const char *nulls, int nargs,
 			  int expected)
 {
-	Oid			types[UPDATE_PARAMETERS] = {
+	Oid types[UPDATE_PARAMETERS] = {
 		TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID,
 		INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID,
-		rollup->sketch_type, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID
-	};
-	int			result = SPI_execute_plan(log_plan(rollup->fcinfo, plan, nargs, types),
-										  values, nulls, false, 0);
+		rollup->sketch_type, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID};
+	int result = SPI_execute_plan(log_plan(rollup->fcinfo, plan, nargs, types),
+								  values, nulls, false, 0);
 
 	if (result != expected)
 		elog(ERROR, "could not write a rollup: %s", SPI_result_code_string(result));
@@ -150,8 +149,8 @@ group_execute(Rollup *rollup, LogPlan *plan, Datum *values, const char *nulls, i
 static void
 group_write(Rollup *rollup, const RollupGroup *group)
 {
-	char		nulls[UPDATE_PARAMETERS + 1] = "               ";
-	Datum		values[UPDATE_PARAMETERS] = {
+	char nulls[UPDATE_PARAMETERS + 1] = "               ";
+	Datum values[UPDATE_PARAMETERS] = {
 		TimestampTzGetDatum(group->minute),
 		PointerGetDatum(group->domain),
 		PointerGetDatum(group->routed_to),
@@ -180,7 +179,7 @@ group_write(Rollup *rollup, const RollupGroup *group)
 		group_execute(rollup, &find_plan, values, nulls, FIND_PARAMETERS, SPI_OK_SELECT);
 		if (SPI_processed > 0)
 		{
-			bool		isnull;
+			bool isnull;
 
 			values[UPDATE_PARAMETERS - 1] = SPI_getbinval(SPI_tuptable->vals[0],
 														  SPI_tuptable->tupdesc, 1, &isnull);
@@ -245,8 +244,8 @@ group_of(Rollup *rollup, TimestampTz minute, text *domain, text *routed_to, int6
 static void
 refuse_expired(const RollupColumns *columns, TupleTableSlot *row, TimestampTz created_at)
 {
-	bool		isnull;
-	Datum		id = slot_getattr(row, columns->id, &isnull);
+	bool isnull;
+	Datum id = slot_getattr(row, columns->id, &isnull);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
@@ -261,15 +260,15 @@ static void
 rollup_add(Rollup *rollup, TupleTableSlot *row)
 {
 	const RollupColumns *columns = &rollup->columns;
-	bool		isnull;
-	bool		no_config_version;
-	bool		no_response_time;
+	bool isnull;
+	bool no_config_version;
+	bool no_response_time;
 	TimestampTz created_at = DatumGetTimestampTz(slot_getattr(row, columns->created_at, &isnull));
-	text	   *domain;
-	text	   *routed_to;
-	text	   *status;
-	int64		config_version;
-	double		response_time;
+	text *domain;
+	text *routed_to;
+	text *status;
+	int64 config_version;
+	double response_time;
 	TimestampTz minute;
 	RollupGroup *group;
 
@@ -313,8 +312,8 @@ webhook_routing_log_count(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = log_trigger(fcinfo, "webhook_routing_log_count",
 									   TRIGGER_EVENT_INSERT | TRIGGER_EVENT_AFTER);
-	TupleDesc	table = RelationGetDescr(trigger->tg_relation);
-	Rollup	   *rollup = palloc0(sizeof(Rollup));
+	TupleDesc table = RelationGetDescr(trigger->tg_relation);
+	Rollup *rollup = palloc0(sizeof(Rollup));
 	TupleTableSlot *row = MakeSingleTupleTableSlot(table, &TTSOpsMinimalTuple);
 
 	rollup->fcinfo = fcinfo;
@@ -322,7 +321,7 @@ webhook_routing_log_count(PG_FUNCTION_ARGS)
 	rollup->sketch_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
 										  CStringGetDatum("latency_sketch"),
 										  ObjectIdGetDatum(get_func_namespace(fcinfo->flinfo->fn_oid)));
-	rollup->columns = (RollupColumns) {
+	rollup->columns = (RollupColumns){
 		.id = SPI_fnumber(table, "id"),
 		.item = SPI_fnumber(table, "item"),
 		.created_at = SPI_fnumber(table, "created_at"),

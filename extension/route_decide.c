@@ -27,21 +27,21 @@ PG_FUNCTION_INFO_V1(webhook_routing_ruleset);
 PG_FUNCTION_INFO_V1(webhook_routing_rules_problem);
 
 /*  X(CONSTANT, column, type) of route_decide(), in the order of its OUT parameters */
-#define DECISION_COLUMNS(X) \
-	X(WEBHOOK_NAME, "webhook_name", TEXTOID) \
-	X(TARGET_URL, "target_url", TEXTOID) \
-	X(ROUTED_TO, "routed_to", TEXTOID) \
-	X(DOMAIN, "domain", TEXTOID) \
-	X(REASON, "reason", TEXTOID) \
-	X(MATCHED, "matched", TEXTOID) \
-	X(BUCKET, "bucket", INT4OID) \
-	X(PERCENTAGE, "percentage", NUMERICOID) \
-	X(FROM_NUMBER, "from_number", TEXTOID) \
-	X(MESSAGE_ID, "message_id", TEXTOID) \
-	X(MESSAGE_TYPE, "message_type", TEXTOID) \
+#define DECISION_COLUMNS(X)                          \
+	X(WEBHOOK_NAME, "webhook_name", TEXTOID)         \
+	X(TARGET_URL, "target_url", TEXTOID)             \
+	X(ROUTED_TO, "routed_to", TEXTOID)               \
+	X(DOMAIN, "domain", TEXTOID)                     \
+	X(REASON, "reason", TEXTOID)                     \
+	X(MATCHED, "matched", TEXTOID)                   \
+	X(BUCKET, "bucket", INT4OID)                     \
+	X(PERCENTAGE, "percentage", NUMERICOID)          \
+	X(FROM_NUMBER, "from_number", TEXTOID)           \
+	X(MESSAGE_ID, "message_id", TEXTOID)             \
+	X(MESSAGE_TYPE, "message_type", TEXTOID)         \
 	X(FALLBACK_WEBHOOK, "fallback_webhook", TEXTOID) \
-	X(FALLBACK_URL, "fallback_url", TEXTOID) \
-	X(CONFIG_ID, "config_id", UUIDOID) \
+	X(FALLBACK_URL, "fallback_url", TEXTOID)         \
+	X(CONFIG_ID, "config_id", UUIDOID)               \
 	X(CONFIG_VERSION, "config_version", INT8OID)
 
 enum
@@ -49,7 +49,7 @@ enum
 #define X(constant, column, type) COLUMN_##constant,
 	DECISION_COLUMNS(X)
 #undef X
-	DECISION_COLUMN_COUNT
+		DECISION_COLUMN_COUNT
 };
 
 /* A row of route_decide_items(): these, then a decision without the config. */
@@ -66,17 +66,17 @@ static Datum default_target;
 /* A text value in the making, on the stack of a call. */
 typedef union TextBuffer
 {
-	int32		align;
-	char		data[VARHDRSZ + ROUTE_MAX_MESSAGE_ID];
+	int32 align;
+	char data[VARHDRSZ + ROUTE_MAX_MESSAGE_ID];
 } TextBuffer;
 
 typedef struct DecisionRow
 {
-	Datum		values[DECISION_COLUMN_COUNT];
-	bool		nulls[DECISION_COLUMN_COUNT];
-	TextBuffer	from_number;
-	TextBuffer	message_id;
-	TextBuffer	message_type;
+	Datum values[DECISION_COLUMN_COUNT];
+	bool nulls[DECISION_COLUMN_COUNT];
+	TextBuffer from_number;
+	TextBuffer message_id;
+	TextBuffer message_type;
 } DecisionRow;
 
 /*
@@ -152,7 +152,7 @@ fill_row(DecisionRow *row, const CachedRuleset *ruleset, const route_decision *d
 	set_value(row, COLUMN_ROUTED_TO, side_names[decision->side]);
 	set_value(row, COLUMN_DOMAIN,
 			  decision->domain == NULL ? unknown_domain
-			  : ruleset->domain_names[decision->domain->index]);
+									   : ruleset->domain_names[decision->domain->index]);
 	set_value(row, COLUMN_REASON, reason_names[decision->reason]);
 	if (decision->matched >= 0)
 		set_value(row, COLUMN_MATCHED, ruleset->patterns[decision->matched]);
@@ -189,7 +189,7 @@ fill_row_without_rules(DecisionRow *row)
 static inline route_text
 bytes_argument(FunctionCallInfo fcinfo, int n)
 {
-	route_text	bytes = {"", 0};
+	route_text bytes = {"", 0};
 
 	if (!PG_ARGISNULL(n))
 	{
@@ -205,7 +205,7 @@ bytes_argument(FunctionCallInfo fcinfo, int n)
 static inline route_text
 name_argument(FunctionCallInfo fcinfo, int n)
 {
-	route_text	name = bytes_argument(fcinfo, n);
+	route_text name = bytes_argument(fcinfo, n);
 
 	if (name.length == 0)
 		name.data = NULL;
@@ -218,10 +218,10 @@ jsonb_argument(FunctionCallInfo fcinfo, int n)
 	StringInfoData text_form;
 
 	if (PG_ARGISNULL(n))
-		return (route_text) {"", 0};
+		return (route_text){"", 0};
 	initStringInfo(&text_form);
 	JsonbToCString(&text_form, &PG_GETARG_JSONB_P(n)->root, VARSIZE(PG_GETARG_JSONB_P(n)));
-	return (route_text) {text_form.data, text_form.len};
+	return (route_text){text_form.data, text_form.len};
 }
 
 static inline Datum
@@ -274,8 +274,8 @@ static void
 put_item(ReturnSetInfo *result, size_t item, route_item_kind kind, route_range range,
 		 const DecisionRow *row)
 {
-	Datum		values[ITEM_ROW_COLUMN_COUNT] = {0};
-	bool		nulls[ITEM_ROW_COLUMN_COUNT] = {0};
+	Datum values[ITEM_ROW_COLUMN_COUNT] = {0};
+	bool nulls[ITEM_ROW_COLUMN_COUNT] = {0};
 
 	values[0] = Int32GetDatum((int32) item);
 	values[1] = CStringGetTextDatum(route_item_kind_name(kind));
@@ -291,7 +291,7 @@ put_item(ReturnSetInfo *result, size_t item, route_item_kind kind, route_range r
 static bool
 visit_item(void *context, size_t item, const route_decision *decision)
 {
-	ItemSink   *sink = context;
+	ItemSink *sink = context;
 	DecisionRow row;
 
 	fill_row(&row, sink->ruleset, decision);
@@ -305,8 +305,8 @@ visit_item(void *context, size_t item, const route_decision *decision)
 Datum
 webhook_routing_decide_items(PG_FUNCTION_ARGS)
 {
-	route_text	payload = bytes_argument(fcinfo, 0);
-	ItemSink	sink;
+	route_text payload = bytes_argument(fcinfo, 0);
+	ItemSink sink;
 
 	InitMaterializedSRF(fcinfo, 0);
 	sink.result = (ReturnSetInfo *) fcinfo->resultinfo;
@@ -319,7 +319,7 @@ webhook_routing_decide_items(PG_FUNCTION_ARGS)
 		DecisionRow row;
 
 		fill_row_without_rules(&row);
-		put_item(sink.result, 0, ROUTE_ITEM_UNREADABLE, (route_range) {0, 0}, &row);
+		put_item(sink.result, 0, ROUTE_ITEM_UNREADABLE, (route_range){0, 0}, &row);
 	}
 	return (Datum) 0;
 }
@@ -329,15 +329,15 @@ webhook_routing_decide_items(PG_FUNCTION_ARGS)
 typedef struct StepSink
 {
 	ReturnSetInfo *result;
-	int32		count;
+	int32 count;
 } StepSink;
 
 static void
 put_step(void *context, const char *step, const char *outcome)
 {
-	StepSink   *sink = context;
-	Datum		values[3];
-	bool		nulls[3] = {false, false, false};
+	StepSink *sink = context;
+	Datum values[3];
+	bool nulls[3] = {false, false, false};
 
 	values[0] = Int32GetDatum(++sink->count);
 	values[1] = CStringGetTextDatum(step);
@@ -349,7 +349,7 @@ static void
 explain(FunctionCallInfo fcinfo, route_text payload)
 {
 	const CachedRuleset *ruleset;
-	StepSink	sink = {NULL, 0};
+	StepSink sink = {NULL, 0};
 	route_trace trace = {put_step, &sink};
 	route_decision decision;
 
@@ -397,7 +397,7 @@ Datum
 webhook_routing_bucket(PG_FUNCTION_ARGS)
 {
 	const CachedRuleset *ruleset = ruleset_cache_get(fcinfo);
-	route_text	sender = bytes_argument(fcinfo, 0);
+	route_text sender = bytes_argument(fcinfo, 0);
 
 	if (ruleset == NULL || sender.length == 0)
 		PG_RETURN_NULL();
@@ -412,9 +412,9 @@ Datum
 webhook_routing_ruleset(PG_FUNCTION_ARGS)
 {
 	const CachedRuleset *ruleset = ruleset_cache_get(fcinfo);
-	TupleDesc	descriptor;
-	Datum		values[2] = {0, 0};
-	bool		nulls[2] = {true, true};
+	TupleDesc descriptor;
+	Datum values[2] = {0, 0};
+	bool nulls[2] = {true, true};
 
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "routing_ruleset() must return a row");

@@ -56,18 +56,18 @@ static uint64 invalidations = 1;
 static struct
 {
 	CachedRuleset *current;
-	uint64		loaded_at;		/* value of invalidations that current answers for; 0: never */
-	Oid			function;		/* last function that asked, and its schema: another schema means */
-	Oid			schema;			/* that the extension was dropped and created again */
-	Oid			tables[TABLE_COUNT];
-	bool		complete;		/* all tables were found */
-}			cache;
+	uint64 loaded_at; /* value of invalidations that current answers for; 0: never */
+	Oid function;	  /* last function that asked, and its schema: another schema means */
+	Oid schema;		  /* that the extension was dropped and created again */
+	Oid tables[TABLE_COUNT];
+	bool complete; /* all tables were found */
+} cache;
 
 /* One row of a table while it is being read. */
 typedef struct Row
 {
-	TupleDesc	descriptor;
-	HeapTuple	tuple;
+	TupleDesc descriptor;
+	HeapTuple tuple;
 } Row;
 
 static void
@@ -109,7 +109,7 @@ row_value(const Row *row, const char *column, Datum *value)
 	for (int i = 0; i < row->descriptor->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(row->descriptor, i);
-		bool		isnull;
+		bool isnull;
 
 		if (attribute->attisdropped || strcmp(NameStr(attribute->attname), column) != 0)
 			continue;
@@ -117,7 +117,7 @@ row_value(const Row *row, const char *column, Datum *value)
 		return !isnull;
 	}
 	elog(ERROR, "column %s is missing from a table of the extension webhook_routing", column);
-	return false;				/* not reached */
+	return false; /* not reached */
 }
 
 /* The fields of a snapshot line: TAB, then the value in the form that core/route.h describes. */
@@ -149,7 +149,7 @@ put_text(StringInfo out, const char *value)
 static void
 put_text_column(StringInfo out, const Row *row, const char *column)
 {
-	Datum		value;
+	Datum value;
 
 	if (row_value(row, column, &value))
 		put_text(out, TextDatumGetCString(value));
@@ -160,7 +160,7 @@ put_text_column(StringInfo out, const Row *row, const char *column)
 static void
 put_boolean_column(StringInfo out, const Row *row, const char *column)
 {
-	Datum		value;
+	Datum value;
 
 	appendStringInfoString(out, row_value(row, column, &value) && DatumGetBool(value) ? "\tt" : "\tf");
 }
@@ -168,7 +168,7 @@ put_boolean_column(StringInfo out, const Row *row, const char *column)
 static void
 put_integer_column(StringInfo out, const Row *row, const char *column)
 {
-	Datum		value;
+	Datum value;
 
 	if (row_value(row, column, &value))
 		appendStringInfo(out, "\t%d", DatumGetInt32(value));
@@ -179,7 +179,7 @@ put_integer_column(StringInfo out, const Row *row, const char *column)
 static void
 put_bigint_column(StringInfo out, const Row *row, const char *column)
 {
-	Datum		value = (Datum) 0;
+	Datum value = (Datum) 0;
 
 	row_value(row, column, &value);
 	appendStringInfo(out, "\t" INT64_FORMAT, DatumGetInt64(value));
@@ -188,7 +188,7 @@ put_bigint_column(StringInfo out, const Row *row, const char *column)
 static void
 put_numeric_column(StringInfo out, const Row *row, const char *column)
 {
-	Datum		value;
+	Datum value;
 
 	if (row_value(row, column, &value))
 		put_text(out, DatumGetCString(DirectFunctionCall1(numeric_out, value)));
@@ -202,7 +202,7 @@ put_numeric_column(StringInfo out, const Row *row, const char *column)
 static void
 put_config(StringInfo out, const Row *row)
 {
-	Datum		id;
+	Datum id;
 
 	appendStringInfoString(out, "config");
 	if (row_value(row, "id", &id))
@@ -231,7 +231,7 @@ put_target(StringInfo out, const Row *row)
 static bool
 contains_text(Datum *elements, bool *nulls, int count, Datum value)
 {
-	char	   *wanted = TextDatumGetCString(value);
+	char *wanted = TextDatumGetCString(value);
 
 	for (int i = 0; i < count; i++)
 		if (!nulls[i] && strcmp(TextDatumGetCString(elements[i]), wanted) == 0)
@@ -242,7 +242,7 @@ contains_text(Datum *elements, bool *nulls, int count, Datum value)
 static bool
 is_true(const Row *row, const char *column)
 {
-	Datum		value;
+	Datum value;
 
 	return row_value(row, column, &value) && DatumGetBool(value);
 }
@@ -250,7 +250,8 @@ is_true(const Row *row, const char *column)
 static void
 put_domain(StringInfo out, const Row *row, Datum *enrolled, bool *nulls, int enrolled_count)
 {
-	Datum		name;
+	Datum name;
+	bool is_enrolled;
 
 	if (!row_value(row, "domain", &name))
 		return;
@@ -260,15 +261,15 @@ put_domain(StringInfo out, const Row *row, Datum *enrolled, bool *nulls, int enr
 	put_boolean_column(out, row, "protected");
 	put_numeric_column(out, row, "percentage");
 	put_integer_column(out, row, "priority");
-	appendStringInfoString(out, is_true(row, "enabled")
-						   && contains_text(enrolled, nulls, enrolled_count, name) ? "\tt\n" : "\tf\n");
+	is_enrolled = is_true(row, "enabled") && contains_text(enrolled, nulls, enrolled_count, name);
+	appendStringInfoString(out, is_enrolled ? "\tt\n" : "\tf\n");
 }
 
 static void
 put_pattern(StringInfo out, const Row *row, const List *disabled)
 {
-	Datum		domain;
-	ListCell   *cell;
+	Datum domain;
+	ListCell *cell;
 
 	if (!is_true(row, "enabled") || !row_value(row, "domain", &domain))
 		return;
@@ -290,18 +291,18 @@ put_pattern(StringInfo out, const Row *row, const List *disabled)
 static bool
 write_snapshot(StringInfo out)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetCatalogSnapshot(cache.tables[CONFIG_TABLE]));
-	Relation	relation = table_open(cache.tables[CONFIG_TABLE], AccessShareLock);
-	Row			row = {RelationGetDescr(relation), webhook_routing_newest_config(relation, snapshot)};
-	bool		found = HeapTupleIsValid(row.tuple);
-	Datum	   *enrolled = NULL;
-	bool	   *nulls = NULL;
-	int			enrolled_count = 0;
-	List	   *disabled = NIL;
+	Snapshot snapshot = RegisterSnapshot(GetCatalogSnapshot(cache.tables[CONFIG_TABLE]));
+	Relation relation = table_open(cache.tables[CONFIG_TABLE], AccessShareLock);
+	Row row = {RelationGetDescr(relation), webhook_routing_newest_config(relation, snapshot)};
+	bool found = HeapTupleIsValid(row.tuple);
+	Datum *enrolled = NULL;
+	bool *nulls = NULL;
+	int enrolled_count = 0;
+	List *disabled = NIL;
 
 	if (found)
 	{
-		Datum		domains;
+		Datum domains;
 
 		appendStringInfoString(out, "webhook_routing\t1\n");
 		put_config(out, &row);
@@ -321,7 +322,7 @@ write_snapshot(StringInfo out)
 		row.descriptor = RelationGetDescr(relation);
 		while ((row.tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 		{
-			Datum		name;
+			Datum name;
 
 			if (i == TARGETS_TABLE)
 				put_target(out, &row);
@@ -371,9 +372,9 @@ prepare_values(CachedRuleset *ruleset)
 {
 	const route_ruleset *rules = ruleset->rules;
 	const route_config *config = route_ruleset_config(rules);
-	size_t		targets = route_ruleset_target_count(rules);
-	size_t		domains = route_ruleset_domain_count(rules);
-	size_t		patterns = route_ruleset_pattern_count(rules);
+	size_t targets = route_ruleset_target_count(rules);
+	size_t domains = route_ruleset_domain_count(rules);
+	size_t patterns = route_ruleset_pattern_count(rules);
 
 	ruleset->config_id = DirectFunctionCall1(uuid_in,
 											 CStringGetDatum(pnstrdup(config->id.data,
@@ -451,7 +452,7 @@ load(void)
 static pg_noinline void
 reload(FunctionCallInfo fcinfo)
 {
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	Oid schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 
 	if (schema != cache.schema)
 		cache.loaded_at = 0;
@@ -459,7 +460,7 @@ reload(FunctionCallInfo fcinfo)
 	cache.function = fcinfo->flinfo->fn_oid;
 	while (cache.loaded_at != invalidations)
 	{
-		uint64		started_at = invalidations;
+		uint64 started_at = invalidations;
 		CachedRuleset *loaded;
 
 		CHECK_FOR_INTERRUPTS();

@@ -70,7 +70,7 @@ sketch_init(LatencySketch *sketch)
 static int
 slot_of(double value)
 {
-	int			bucket = (int) ceil(log2(value) * SKETCH_BUCKETS_PER_OCTAVE);
+	int bucket = (int) ceil(log2(value) * SKETCH_BUCKETS_PER_OCTAVE);
 
 	Assert(value >= SKETCH_RESOLUTION && value <= SKETCH_LIMIT);
 	return Max(Min(bucket, SKETCH_HIGHEST_BUCKET), SKETCH_LOWEST_BUCKET) - SKETCH_LOWEST_BUCKET;
@@ -105,7 +105,7 @@ slot_add(LatencySketch *sketch, int slot, int64 by)
 {
 	Assert(slot >= 0 && slot < SKETCH_BUCKETS && by > 0);
 	count_up(&sketch->count, by);
-	sketch->slots[slot] += by;	/* at most count, which did not wrap */
+	sketch->slots[slot] += by; /* at most count, which did not wrap */
 	sketch->low = Min(sketch->low, slot);
 	sketch->high = Max(sketch->high, slot);
 }
@@ -130,14 +130,14 @@ range_add(LatencySketch *sketch, int64 had, double sum, double min, double max)
 void
 sketch_add(LatencySketch *sketch, double value)
 {
-	int64		had = sketch->count;
+	int64 had = sketch->count;
 
 	if (!(value >= 0 && value <= SKETCH_LIMIT))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("a latency cannot be %g", value),
 				 errdetail("Latencies are numbers from 0 to %g.", SKETCH_LIMIT)));
-	value += 0.0;				/* minus zero becomes zero */
+	value += 0.0; /* minus zero becomes zero */
 	if (value < SKETCH_RESOLUTION)
 		zeros_add(sketch, 1);
 	else
@@ -148,7 +148,7 @@ sketch_add(LatencySketch *sketch, double value)
 static void
 sketch_add_sketch(LatencySketch *sketch, const LatencySketch *other)
 {
-	int64		had = sketch->count;
+	int64 had = sketch->count;
 
 	if (other->count == 0)
 		return;
@@ -166,14 +166,17 @@ sketch_add_sketch(LatencySketch *sketch, const LatencySketch *other)
 static const char *
 sketch_fault(const LatencySketch *sketch)
 {
-	double		least = 0;
-	double		most = sketch->zeros * SKETCH_RESOLUTION;
-	int			slot_of_min;
-	int			slot_of_max;
+	double least = 0;
+	double most = sketch->zeros * SKETCH_RESOLUTION;
+	int slot_of_min;
+	int slot_of_max;
 
 	if (sketch->count == 0)
-		return sketch->sum == 0 && sketch->min == 0 && sketch->max == 0
-			? NULL : "an empty sketch has no sum, min or max";
+	{
+		bool blank = sketch->sum == 0 && sketch->min == 0 && sketch->max == 0;
+
+		return blank ? NULL : "an empty sketch has no sum, min or max";
+	}
 	if (!(sketch->min >= 0 && sketch->min <= sketch->max && sketch->max <= SKETCH_LIMIT))
 		return "min and max are not a range of latencies";
 
@@ -201,7 +204,7 @@ sketch_fault(const LatencySketch *sketch)
 static double
 sketch_value_at(const LatencySketch *sketch, int64 place)
 {
-	int64		passed = sketch->zeros;
+	int64 passed = sketch->zeros;
 
 	Assert(place >= 0 && place < sketch->count);
 	if (place == 0)
@@ -222,10 +225,10 @@ sketch_value_at(const LatencySketch *sketch, int64 place)
 double
 sketch_quantile(const LatencySketch *sketch, double fraction)
 {
-	double		place = fraction * (double) (sketch->count - 1);
-	int64		below = Min((int64) floor(place), sketch->count - 1);
-	int64		above = Min((int64) ceil(place), sketch->count - 1);
-	double		low = sketch_value_at(sketch, below);
+	double place = fraction * (double) (sketch->count - 1);
+	int64 below = Min((int64) floor(place), sketch->count - 1);
+	int64 above = Min((int64) ceil(place), sketch->count - 1);
+	double low = sketch_value_at(sketch, below);
 
 	Assert(sketch->count > 0 && fraction >= 0 && fraction <= 1);
 	if (above == below)
@@ -256,15 +259,16 @@ stored_sketch_is_damaged(const char *why)
 static int64
 get_varint(const char **from, const char *end)
 {
-	uint64		value = 0;
+	uint64 value = 0;
 
 	for (int shift = 0; shift < 63; shift += 7)
 	{
-		uint8		byte;
+		uint8 byte;
 
 		if (*from >= end)
 			stored_sketch_is_damaged("It ends within a number.");
-		byte = (uint8) *(*from)++;
+		byte = (uint8) * *from;
+		(*from)++;
 		value |= (uint64) (byte & 0x7f) << shift;
 		if (byte < 0x80)
 			return (int64) value;
@@ -276,10 +280,10 @@ get_varint(const char **from, const char *end)
 Datum
 sketch_store(const LatencySketch *sketch)
 {
-	int			used = 0;
-	int			former = -1;
-	bytea	   *stored;
-	char	   *to;
+	int used = 0;
+	int former = -1;
+	bytea *stored;
+	char *to;
 
 	Assert(sketch_fault(sketch) == NULL);
 	for (int slot = sketch->low; slot <= sketch->high; slot++)
@@ -290,7 +294,7 @@ sketch_store(const LatencySketch *sketch)
 	*to++ = SKETCH_FORMAT;
 	if (sketch->count > 0)
 	{
-		memcpy(to, (double[]) {sketch->sum, sketch->min, sketch->max}, 3 * sizeof(double));
+		memcpy(to, (double[]){sketch->sum, sketch->min, sketch->max}, 3 * sizeof(double));
 		to = put_varint(to + 3 * sizeof(double), sketch->zeros);
 	}
 	for (int slot = sketch->low; slot <= sketch->high; slot++)
@@ -309,9 +313,9 @@ sketch_store(const LatencySketch *sketch)
 static void
 sketch_add_bytes(LatencySketch *sketch, const char *from, const char *end)
 {
-	int64		had = sketch->count;
-	int			slot = -1;
-	double		range[3];
+	int64 had = sketch->count;
+	int slot = -1;
+	double range[3];
 
 	if (from >= end || *from++ != SKETCH_FORMAT)
 		stored_sketch_is_damaged("Its format is unknown.");
@@ -324,8 +328,8 @@ sketch_add_bytes(LatencySketch *sketch, const char *from, const char *end)
 	zeros_add(sketch, get_varint(&from, end));
 	while (from < end)
 	{
-		int64		gap = get_varint(&from, end);
-		int64		count = get_varint(&from, end);
+		int64 gap = get_varint(&from, end);
+		int64 count = get_varint(&from, end);
 
 		if (gap >= SKETCH_BUCKETS || slot + gap + 1 >= SKETCH_BUCKETS || count == 0)
 			stored_sketch_is_damaged("A bucket is out of range.");
@@ -374,7 +378,7 @@ sketch_is_invalid(int code, const char *why)
 static void
 take_word(char **at, const char *word)
 {
-	size_t		length = strlen(word);
+	size_t length = strlen(word);
 
 	if (strncmp(*at, word, length) != 0)
 		sketch_is_invalid(ERRCODE_INVALID_TEXT_REPRESENTATION,
@@ -385,8 +389,8 @@ take_word(char **at, const char *word)
 static int64
 take_integer(char **at, bool may_be_negative)
 {
-	char	   *end;
-	int64		value;
+	char *end;
+	int64 value;
 
 	errno = 0;
 	value = strtoll(*at, &end, 10);
@@ -400,8 +404,8 @@ take_integer(char **at, bool may_be_negative)
 static double
 take_number(char **at)
 {
-	char	   *end;
-	double		value;
+	char *end;
+	double value;
 
 	value = strtod(*at, &end);
 	if (!isdigit((unsigned char) **at) || !isfinite(value))
@@ -414,7 +418,7 @@ take_number(char **at)
 static void
 sketch_add_given(LatencySketch *sketch, int64 bucket, int64 count, int code)
 {
-	int64		slot = bucket - SKETCH_LOWEST_BUCKET;
+	int64 slot = bucket - SKETCH_LOWEST_BUCKET;
 
 	if (bucket < SKETCH_LOWEST_BUCKET || bucket > SKETCH_HIGHEST_BUCKET || slot <= sketch->high)
 		sketch_is_invalid(code, "Buckets are out of order or out of range.");
@@ -440,9 +444,9 @@ sketch_given(const LatencySketch *sketch, int64 count, int code)
 Datum
 latency_sketch_in(PG_FUNCTION_ARGS)
 {
-	char	   *at = PG_GETARG_CSTRING(0);
+	char *at = PG_GETARG_CSTRING(0);
 	LatencySketch *sketch = palloc(sizeof(LatencySketch));
-	int64		count;
+	int64 count;
 
 	sketch_init(sketch);
 	take_word(&at, "count=");
@@ -458,7 +462,7 @@ latency_sketch_in(PG_FUNCTION_ARGS)
 	take_word(&at, " buckets=");
 	while (*at != '\0')
 	{
-		int64		bucket;
+		int64 bucket;
 
 		if (sketch->high >= 0)
 			take_word(&at, ",");
@@ -473,7 +477,7 @@ latency_sketch_in(PG_FUNCTION_ARGS)
 static void
 append_number(StringInfo out, const char *word, double value)
 {
-	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN];
+	char digits[DOUBLE_SHORTEST_DECIMAL_LEN];
 
 	double_to_shortest_decimal_buf(value, digits);
 	appendStringInfo(out, " %s=%s", word, digits);
@@ -502,10 +506,10 @@ latency_sketch_out(PG_FUNCTION_ARGS)
 Datum
 latency_sketch_recv(PG_FUNCTION_ARGS)
 {
-	StringInfo	message = (StringInfo) PG_GETARG_POINTER(0);
+	StringInfo message = (StringInfo) PG_GETARG_POINTER(0);
 	LatencySketch *sketch = palloc(sizeof(LatencySketch));
-	int64		count;
-	int64		zeros;
+	int64 count;
+	int64 zeros;
 
 	sketch_init(sketch);
 	if (pq_getmsgbyte(message) != SKETCH_FORMAT)
@@ -520,7 +524,7 @@ latency_sketch_recv(PG_FUNCTION_ARGS)
 	zeros_add(sketch, zeros);
 	while (message->cursor < message->len)
 	{
-		int32		bucket = (int32) pq_getmsgint(message, 4);
+		int32 bucket = (int32) pq_getmsgint(message, 4);
 
 		sketch_add_given(sketch, bucket, pq_getmsgint64(message),
 						 ERRCODE_INVALID_BINARY_REPRESENTATION);
@@ -637,7 +641,7 @@ Datum
 latency_sketch_quantile(PG_FUNCTION_ARGS)
 {
 	LatencySketch *sketch = sketch_argument(PG_GETARG_DATUM(0));
-	double		fraction = PG_GETARG_FLOAT8(1);
+	double fraction = PG_GETARG_FLOAT8(1);
 
 	if (!(fraction >= 0 && fraction <= 1))
 		ereport(ERROR,

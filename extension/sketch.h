@@ -36,14 +36,14 @@
 
 typedef struct LatencySketch
 {
-	int64		count;			/* of all values, zeros included */
-	int64		zeros;			/* of values below the resolution */
-	double		sum;			/* of all values */
-	double		min;			/* exact; 0 when count is 0 */
-	double		max;			/* exact; 0 when count is 0 */
-	int			low;			/* lowest non-empty slot; SKETCH_BUCKETS when there is none */
-	int			high;			/* highest non-empty slot; -1 when there is none */
-	int64		slots[SKETCH_BUCKETS];	/* slot s counts bucket s + SKETCH_LOWEST_BUCKET */
+	int64 count;				 /* of all values, zeros included */
+	int64 zeros;				 /* of values below the resolution */
+	double sum;					 /* of all values */
+	double min;					 /* exact; 0 when count is 0 */
+	double max;					 /* exact; 0 when count is 0 */
+	int low;					 /* lowest non-empty slot; SKETCH_BUCKETS when there is none */
+	int high;					 /* highest non-empty slot; -1 when there is none */
+	int64 slots[SKETCH_BUCKETS]; /* slot s counts bucket s + SKETCH_LOWEST_BUCKET */
 } LatencySketch;
 
 /* Makes it empty; what it held is gone. */

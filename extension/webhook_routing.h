@@ -42,25 +42,25 @@ typedef struct CachedRuleset
 {
 	MemoryContext context;
 	const route_ruleset *rules; /* NULL: nothing to decide with, reason no_config */
-	char		problem[256];	/* why, when there are none */
-	bool		reported;		/* the problem has been told to this session */
-	Datum		snapshot;		/* text; what the rules were compiled from */
-	Datum		config_id;		/* uuid */
-	int64		config_version;
-	uint32		global_percentage;	/* hundredths of a percent */
-	Datum		global_percentage_numeric;
-	Datum	   *target_names;	/* text, by route_target.index */
-	Datum	   *target_urls;	/* text, or 0 for NULL */
-	Datum	   *domain_names;	/* text, by route_domain.index */
-	Datum	   *domain_percentages; /* numeric */
-	Datum	   *patterns;		/* text, by route_decision.matched */
+	char problem[256];			/* why, when there are none */
+	bool reported;				/* the problem has been told to this session */
+	Datum snapshot;				/* text; what the rules were compiled from */
+	Datum config_id;			/* uuid */
+	int64 config_version;
+	uint32 global_percentage; /* hundredths of a percent */
+	Datum global_percentage_numeric;
+	Datum *target_names;	   /* text, by route_target.index */
+	Datum *target_urls;		   /* text, or 0 for NULL */
+	Datum *domain_names;	   /* text, by route_domain.index */
+	Datum *domain_percentages; /* numeric */
+	Datum *patterns;		   /* text, by route_decision.matched */
 } CachedRuleset;
 
 /* module.c */
 
 /* A table of the extension, found in the schema of the function that is being called. Raises when
  * it is missing. */
-extern Oid	webhook_routing_relation(FunctionCallInfo fcinfo, const char *name);
+extern Oid webhook_routing_relation(FunctionCallInfo fcinfo, const char *name);
 
 /* The config row in force under a snapshot, copied into the current memory context, or NULL. */
 extern HeapTuple webhook_routing_newest_config(Relation config, Snapshot snapshot);
