@@ -199,13 +199,20 @@ static void start(decider *self, const route_ruleset *ruleset, route_text name,
                   const route_trace *trace)
 {
     const route_text *default_name = &ruleset->config.default_target;
+    const route_domain *owner;
 
     *self = (decider){.ruleset = ruleset, .trace = trace};
-    if (name.data == NULL || (name.length == default_name->length &&
-                              memcmp(name.data, default_name->data, name.length) == 0))
+    if (name.data == NULL)
+        return;
+    owner = route_ruleset_domain_of_target(ruleset, name);
+    /* The default target sorts out whatever comes, unless it is a function that must not be left.
+     */
+    if (name.length == default_name->length &&
+        memcmp(name.data, default_name->data, name.length) == 0 &&
+        (owner == NULL || !owner->is_protected))
         return;
     self->named = true;
-    self->domain = route_ruleset_domain_of_target(ruleset, name);
+    self->domain = owner;
     if (self->domain == NULL)
         route_say(trace, "webhook", "named by the caller, but no domain owns it");
     else

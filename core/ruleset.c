@@ -351,10 +351,20 @@ const route_domain *route_ruleset_domain(const route_ruleset *ruleset, size_t in
 
 const route_domain *route_ruleset_domain_of_target(const route_ruleset *ruleset, route_text name)
 {
+    const route_domain *found = NULL;
+
     for (size_t i = 0; i < ruleset->domain_count; i++)
-        if (route_compare_text(ruleset->domains[i].legacy->name, name) == 0)
-            return &ruleset->domains[i];
-    return NULL;
+    {
+        const route_domain *domain = &ruleset->domains[i];
+
+        if (route_compare_text(domain->legacy->name, name) != 0)
+            continue;
+        if (domain->is_protected)
+            return domain;
+        if (found == NULL)
+            found = domain;
+    }
+    return found;
 }
 
 size_t route_ruleset_pattern_count(const route_ruleset *ruleset)

@@ -56,7 +56,8 @@ struct route_ruleset
 /* Order of names: by bytes, then by length. */
 int route_compare_text(route_text a, route_text b);
 
-/* Preferred domain whose legacy target has this name, or NULL. */
+/* Domain whose legacy target has this name, or NULL: a protected one before all others, since its
+ * function must never be left, else the preferred one. */
 const route_domain *route_ruleset_domain_of_target(const route_ruleset *ruleset, route_text name);
 
 #endif

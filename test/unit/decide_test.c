@@ -13,6 +13,7 @@
     "domain\tfixed\twh-fixed\tt\t\\N\t45\tf\n"                                                     \
     "domain\toff\twh-off\tf\t\\N\t50\tf\n"                                                         \
     "domain\tlate\twh-shop\tf\t\\N\t60\tt\n"                                                       \
+    "domain\tdecoy\twh-rides\tf\t\\N\t1\tt\n"                                                      \
     "target\twh-old\t\\N\t\\N\terror\tt\n"                                                         \
     "target\twh-fixed\t\\N\t\\N\terror\tt\n"                                                       \
     "pattern\tjobs\tbutton\tprefix\tjob\n"                                                         \
@@ -41,7 +42,8 @@
 #define HIGH "250788100001"
 #define LOW "972987654321"
 
-static route_ruleset *at_0, *at_50, *at_100, *disabled, *default_retired, *default_unified;
+static route_ruleset *at_0, *at_50, *at_100, *disabled;
+static route_ruleset *default_retired, *default_unified, *default_protected;
 
 static int open_rules(void **state)
 {
@@ -53,6 +55,7 @@ static int open_rules(void **state)
     default_retired =
         compile(BEGINNING("50", "t", "gone") DOMAINS "target\tgone\t\\N\t\\N\terror\tt\nend\n");
     default_unified = compile(BEGINNING("50", "t", "unified") DOMAINS "end\n");
+    default_protected = compile(BEGINNING("100", "t", "wh-rides") DOMAINS "end\n");
     return 0;
 }
 
@@ -65,6 +68,7 @@ static int close_rules(void **state)
     route_ruleset_free(disabled);
     route_ruleset_free(default_retired);
     route_ruleset_free(default_unified);
+    route_ruleset_free(default_protected);
     return 0;
 }
 
@@ -157,7 +161,11 @@ static void test_reasons(void **state)
         {at_100, "{}", "wh-jobs", "wh-jobs/- legacy jobs no_sender -1 10000"},
         {disabled, "{", "wh-jobs", "wh-jobs/- legacy jobs disabled -1 10000"},
         {at_100, MESSAGES(TEXT(LOW, "job")), "wh-rides",
+         "wh-rides/- legacy rides protected 249 10000"}, /* though the decoy is preferred */
+        {default_protected, MESSAGES(TEXT(LOW, "job")), "wh-rides",
          "wh-rides/- legacy rides protected 249 10000"},
+        {default_protected, MESSAGES(TEXT(LOW, "job")), NULL,
+         "unified/wh-jobs unified jobs in_percentage 249 10000"},
         {at_100, "", "wh-old", "unified/- unified old legacy_retired -1 10000"},
         {at_100, MESSAGES(TEXT(LOW, "job")), "wh-off",
          "wh-off/- legacy off not_enrolled 249 10000"},
