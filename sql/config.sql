@@ -94,7 +94,14 @@ SELECT update_routing_settings('{"warning_error_rate_pct": "NaN"}');
 SELECT update_routing_settings('{"warning_p95_ms": 3001}');
 SELECT update_routing_settings('{"log_retention": "1 hour"}');
 SELECT update_routing_settings('{"log_retention": "soon"}');
+SELECT update_routing_settings('{"log_retention": "1 month -29 days"}');
+SELECT update_routing_settings('{"log_retention": "3 days -1 hour"}');
+SELECT update_routing_settings('{"log_retention": "101 years"}');
 SELECT update_routing_settings('{"hash_salt": 1e30}');
+SELECT update_routing_settings('{"hash_salt": "abc"}');
+SELECT update_routing_settings('{"automatic_rollback": "perhaps", "min_requests": 10}');
+-- The one that is to blame is named, though others come along.
+SELECT update_routing_settings('{"critical_p95_ms": 1000, "min_requests": 10}');
 SELECT update_routing_settings('{"unified_webhook": "wa-webhook-jobs"}');
 SELECT update_routing_settings('{"unified_webhook": "wa-webhook-mobility"}');
 SELECT update_routing_settings('{"unified_webhook": "nowhere"}');
@@ -158,6 +165,14 @@ SELECT pg_describe_object(classid, objid, 0) AS without_comment
    AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'webhook_routing')
    AND classid IN ('pg_class'::regclass, 'pg_proc'::regclass)
    AND obj_description(objid, classid::regclass::name) IS NULL
+ ORDER BY 1;
+SELECT pg_describe_object(classoid, objoid, 0) AS without_comment
+  FROM (SELECT 'pg_trigger'::regclass AS classoid, oid AS objoid, tgrelid AS relation FROM pg_trigger WHERE NOT tgisinternal
+		UNION ALL SELECT 'pg_constraint'::regclass, oid, conrelid FROM pg_constraint
+		UNION ALL SELECT 'pg_class'::regclass, indexrelid, indrelid FROM pg_index) AS parts
+ WHERE relation IN ('webhook_routing_config'::regclass, 'webhook_routing_targets'::regclass,
+					'webhook_routing_domains'::regclass, 'webhook_routing_keywords'::regclass)
+   AND obj_description(objoid, classoid::regclass::name) IS NULL
  ORDER BY 1;
 -- Every function pins its search_path, or is in C, or runs only where it is empty.
 SELECT p.oid::regprocedure AS not_pinned

@@ -52,7 +52,11 @@ CREATE TABLE @extschema@.webhook_routing_config (
 	CONSTRAINT webhook_routing_config_min_requests_check
 		CHECK (min_requests BETWEEN 1 AND 1000000),
 	CONSTRAINT webhook_routing_config_log_retention_check
-		CHECK (log_retention BETWEEN interval '1 day' AND interval '100 years')
+		CHECK (log_retention BETWEEN interval '1 day' AND interval '100 years'
+			   AND extract(year FROM log_retention) >= 0 AND extract(month FROM log_retention) >= 0
+			   AND extract(day FROM log_retention) >= 0 AND extract(hour FROM log_retention) >= 0
+			   AND extract(minute FROM log_retention) >= 0
+			   AND extract(second FROM log_retention) >= 0)
 );
 
 -- The runbooks' own question: ORDER BY created_at DESC LIMIT 1.
@@ -62,7 +66,8 @@ CREATE INDEX webhook_routing_config_created_at_idx
 COMMENT ON TABLE @extschema@.webhook_routing_config IS
 	'Routing configuration and its whole history: append-only, the newest row is in force';
 COMMENT ON COLUMN @extschema@.webhook_routing_config.percentage IS
-	'Share of the senders of enrolled domains that is sent to the unified target';
+	'Share of the senders of enrolled domains that is sent to the unified target; the verbs refuse more '
+	'than two decimals, which an INSERT by hand has rounded before anything can look';
 COMMENT ON COLUMN @extschema@.webhook_routing_config.enabled IS
 	'The kill switch: when false every webhook goes to its legacy target';
 COMMENT ON COLUMN @extschema@.webhook_routing_config.domains IS
@@ -102,6 +107,29 @@ COMMENT ON COLUMN @extschema@.webhook_routing_config.hash_senders IS
 COMMENT ON COLUMN @extschema@.webhook_routing_config.change IS
 	'What this row changed, old -> new, written by the system';
 
+COMMENT ON CONSTRAINT webhook_routing_config_percentage_check ON @extschema@.webhook_routing_config IS
+	'A share of senders is from 0 to 100 percent';
+COMMENT ON CONSTRAINT webhook_routing_config_updated_at_check ON @extschema@.webhook_routing_config IS
+	'A row never changes after it was created';
+COMMENT ON CONSTRAINT webhook_routing_config_error_rates_check ON @extschema@.webhook_routing_config IS
+	'Error rates are percentages, and a warning comes no later than critical';
+COMMENT ON CONSTRAINT webhook_routing_config_p95_check ON @extschema@.webhook_routing_config IS
+	'Latencies are positive, and a warning comes no later than critical';
+COMMENT ON CONSTRAINT webhook_routing_config_min_requests_check ON @extschema@.webhook_routing_config IS
+	'A verdict needs at least one request, and at most a million';
+COMMENT ON CONSTRAINT webhook_routing_config_log_retention_check ON @extschema@.webhook_routing_config IS
+	'The log is kept from a day to a hundred years, said without negative parts';
+COMMENT ON CONSTRAINT webhook_routing_config_pkey ON @extschema@.webhook_routing_config IS
+	'Decisions name a row by its id';
+COMMENT ON CONSTRAINT webhook_routing_config_version_key ON @extschema@.webhook_routing_config IS
+	'Two transactions cannot both make the same next version';
+COMMENT ON INDEX @extschema@.webhook_routing_config_pkey IS
+	'Finds the row that a decision names';
+COMMENT ON INDEX @extschema@.webhook_routing_config_version_key IS
+	'Finds the row in force: the highest version';
+COMMENT ON INDEX @extschema@.webhook_routing_config_created_at_idx IS
+	'Finds the newest row, and the one that was in force at a moment';
+
 -- The row every installation starts with. Its id and date are fixed, so that a dump can leave it
 -- out and a restore on any day finds the same one.
 INSERT INTO @extschema@.webhook_routing_config VALUES (
@@ -126,35 +154,62 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_acquire_lock() IS
 
 -- Takes the lock, or fails within a second naming who holds it; fails as well when this
 -- transaction's snapshot is older than the newest change, since what it reads would be copied over
--- that change. The table lock that an INSERT needs is taken under the same limit.
+-- that change. Every table lock that a change needs is taken here too, so that nothing after it waits:
+-- the second is for all of them together. The tables come first, so that whoever waits for one holds
+-- up nobody else.
 CREATE FUNCTION @extschema@.webhook_routing_lock() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '1s'
 AS $function$
 DECLARE
-	newest  bigint;
-	visible bigint;
-	blocker record;
+	deadline CONSTANT timestamptz := clock_timestamp() + interval '1 second';
+	wanted   text;
+	newest   bigint;
+	visible  bigint;
+	blocker  record;
 BEGIN
+	IF pg_is_in_recovery() THEN
+		RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
+			MESSAGE = 'the routing configuration cannot be changed on a standby',
+			HINT = 'Run the command on the primary: psql "host=... target_session_attrs=read-write".';
+	END IF;
 	BEGIN
-		LOCK TABLE @extschema@.webhook_routing_config IN ROW EXCLUSIVE MODE;
-		newest := @extschema@.webhook_routing_acquire_lock();
+		FOREACH wanted IN ARRAY ARRAY[
+			'@extschema@.webhook_routing_targets IN ACCESS SHARE MODE',
+			'@extschema@.webhook_routing_domains IN ACCESS SHARE MODE',
+			'@extschema@.webhook_routing_keywords IN ACCESS SHARE MODE',
+			'@extschema@.webhook_routing_config IN ROW EXCLUSIVE MODE',
+			NULL]
+		LOOP
+			PERFORM set_config('lock_timeout', greatest(1, ceil(1000 *
+				extract(epoch FROM deadline - clock_timestamp())))::text || 'ms', true);
+			IF wanted IS NOT NULL THEN
+				EXECUTE 'LOCK TABLE ' || wanted;
+			ELSE
+				newest := @extschema@.webhook_routing_acquire_lock();
+			END IF;
+		END LOOP;
 	EXCEPTION WHEN lock_not_available THEN
+		-- Who holds a lock that is in the way, or waits for one and so keeps the queue.
 		SELECT l.pid, a.usename, a.state, a.xact_start
 		  INTO blocker
 		  FROM pg_locks l
 		  LEFT JOIN pg_stat_activity a USING (pid)
-		 WHERE l.granted
-		   AND l.pid <> pg_backend_pid()
+		 WHERE l.pid <> pg_backend_pid()
 		   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 		   AND ((l.locktype = 'object' AND l.classid = 'pg_class'::regclass
-				 AND l.objid = '@extschema@.webhook_routing_config'::regclass)
+				 AND l.objid = '@extschema@.webhook_routing_config'::regclass AND l.granted)
 				OR (l.locktype = 'relation'
 					AND l.relation = '@extschema@.webhook_routing_config'::regclass
 					AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
-								   'AccessExclusiveLock')))
-		 ORDER BY a.xact_start
+								   'AccessExclusiveLock'))
+				OR (l.locktype = 'relation'
+					AND l.relation IN ('@extschema@.webhook_routing_targets'::regclass,
+									   '@extschema@.webhook_routing_domains'::regclass,
+									   '@extschema@.webhook_routing_keywords'::regclass)
+					AND l.mode = 'AccessExclusiveLock'))
+		 ORDER BY l.granted DESC, a.xact_start
 		 LIMIT 1;
 		IF blocker.pid IS NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'lock_not_available',
@@ -424,10 +479,23 @@ CREATE TRIGGER append_only
 CREATE TRIGGER invalidate_ruleset AFTER INSERT ON @extschema@.webhook_routing_config
 	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
 ALTER TABLE @extschema@.webhook_routing_config ENABLE ALWAYS TRIGGER invalidate_ruleset;
+COMMENT ON TRIGGER a_restored_row ON @extschema@.webhook_routing_config IS
+	'Accepts a row of a dump as it is, after its predecessor';
+COMMENT ON TRIGGER b_new_row ON @extschema@.webhook_routing_config IS
+	'Numbers, dates, completes and checks a new row';
+COMMENT ON TRIGGER append_only ON @extschema@.webhook_routing_config IS
+	'Refuses to change or remove a row';
+COMMENT ON TRIGGER invalidate_ruleset ON @extschema@.webhook_routing_config IS
+	'Makes every backend reload its ruleset when the new row commits';
 
 -- The one way our own functions add a row: the row in force, with some columns replaced. "edit" is
 -- what a rule trigger has to say. A call that one statement repeats without changing anything adds
--- nothing: SELECT (set_routing_enabled(false)).* calls the function once for each column.
+-- nothing: SELECT (set_routing_enabled(false)).* calls the function once for each column. That it was
+-- this transaction's own statement that added the newest row is noted in a setting that lives as long
+-- as the transaction (or its savepoint); what somebody else did meanwhile is no repetition.
+--
+-- Whoever calls one of our functions gives every argument with its exact type: then a function of the
+-- same name that somebody else puts into the schema is never the better match.
 CREATE FUNCTION @extschema@.webhook_routing_append(
 	replaced jsonb, update_notes text, edit text DEFAULT NULL)
 RETURNS @extschema@.webhook_routing_config
@@ -437,6 +505,7 @@ AS $function$
 DECLARE
 	newest @extschema@.webhook_routing_config;
 	result @extschema@.webhook_routing_config;
+	moment CONSTANT text := extract(epoch FROM statement_timestamp())::text;
 BEGIN
 	PERFORM @extschema@.webhook_routing_lock();
 	SELECT * INTO STRICT newest
@@ -444,7 +513,8 @@ BEGIN
 	result := jsonb_populate_record(newest, replaced);
 	IF edit IS NULL AND result IS NOT DISTINCT FROM newest
 	   AND newest.notes IS NOT DISTINCT FROM update_notes
-	   AND newest.created_at >= statement_timestamp() THEN
+	   AND current_setting('webhook_routing.appended', true)
+		   IS NOT DISTINCT FROM format('%s at %s', newest.version, moment) THEN
 		RETURN newest;
 	END IF;
 	result.id := gen_random_uuid();
@@ -453,6 +523,7 @@ BEGIN
 	result.notes := update_notes;
 	result.change := edit;
 	INSERT INTO @extschema@.webhook_routing_config SELECT (result).* RETURNING * INTO result;
+	PERFORM set_config('webhook_routing.appended', format('%s at %s', result.version, moment), true);
 	RETURN result;
 END
 $function$;
@@ -507,7 +578,7 @@ BEGIN
 	PERFORM @extschema@.webhook_routing_lock();
 	former := @extschema@.get_current_routing_config();
 	result := @extschema@.webhook_routing_append(
-		jsonb_build_object('percentage', new_percentage), update_notes);
+		jsonb_build_object('percentage', new_percentage), update_notes, NULL::text);
 	IF result.version > former.version THEN
 		RAISE NOTICE 'Routing percentage updated to % (was %), %', result.percentage,
 			former.percentage, @extschema@.webhook_routing_state(result.enabled, result.domains);
@@ -536,7 +607,7 @@ BEGIN
 	PERFORM @extschema@.webhook_routing_lock();
 	former := @extschema@.get_current_routing_config();
 	result := @extschema@.webhook_routing_append(
-		jsonb_build_object('enabled', is_enabled), update_notes);
+		jsonb_build_object('enabled', is_enabled), update_notes, NULL::text);
 	IF result.version = former.version THEN
 		RETURN result;
 	END IF;
@@ -580,7 +651,7 @@ BEGIN
 	PERFORM @extschema@.webhook_routing_lock();
 	former := @extschema@.get_current_routing_config();
 	result := @extschema@.webhook_routing_append(
-		jsonb_build_object('domains', new_domains), update_notes);
+		jsonb_build_object('domains', new_domains), update_notes, NULL::text);
 	IF result.version > former.version THEN
 		RAISE NOTICE 'Routing domains updated to % (were %), percentage %, %', result.domains,
 			former.domains, result.percentage,
@@ -599,13 +670,24 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	settings CONSTANT text[] := '{automatic_rollback,critical_error_rate_pct,critical_p95_ms,
-		default_webhook,hash_salt,hash_senders,log_retention,min_requests,unified_webhook,
-		warning_error_rate_pct,warning_p95_ms}';
+	-- Each setting, and what it can be.
+	settings CONSTANT jsonb := '{
+		"automatic_rollback": "true or false",
+		"critical_error_rate_pct": "a number from warning_error_rate_pct to 100",
+		"critical_p95_ms": "a whole number from warning_p95_ms to 2147483647",
+		"default_webhook": "the name of a target",
+		"hash_salt": "a whole number from -9223372036854775808 to 9223372036854775807",
+		"hash_senders": "true or false",
+		"log_retention": "an interval from 1 day to 100 years without negative parts, such as 30 days",
+		"min_requests": "a whole number from 1 to 1000000",
+		"unified_webhook": "the name of a target",
+		"warning_error_rate_pct": "a number above 0, up to critical_error_rate_pct",
+		"warning_p95_ms": "a whole number from 1 to critical_p95_ms"}';
 	former   record;
 	result   record;
 	offender text;
 	problem  text;
+	broken   text;
 BEGIN
 	IF new_settings IS NULL OR jsonb_typeof(new_settings) <> 'object' OR new_settings = '{}' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -613,11 +695,12 @@ BEGIN
 			HINT = 'SELECT update_routing_settings(''{"min_requests": 100}'', ''why'');';
 	END IF;
 	SELECT key INTO offender FROM jsonb_object_keys(new_settings) key
-	 WHERE key <> ALL (settings) ORDER BY key LIMIT 1;
+	 WHERE NOT settings ? key ORDER BY key LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('there is no routing setting "%s"', offender),
-			HINT = 'The settings are: ' || array_to_string(settings, ', ') || '.';
+			HINT = format('The settings are: %s.', (SELECT string_agg(key, ', ' ORDER BY key)
+													  FROM jsonb_object_keys(settings) key));
 	END IF;
 	SELECT key INTO offender FROM jsonb_each(new_settings) WHERE value = 'null' ORDER BY key LIMIT 1;
 	IF FOUND THEN
@@ -629,15 +712,29 @@ BEGIN
 	PERFORM @extschema@.webhook_routing_lock();
 	former := @extschema@.get_current_routing_config();
 	BEGIN
-		result := @extschema@.webhook_routing_append(new_settings, update_notes);
-	EXCEPTION WHEN invalid_text_representation OR numeric_value_out_of_range
-		OR invalid_datetime_format OR datetime_field_overflow OR check_violation THEN
-		GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
+		FOR offender IN SELECT jsonb_object_keys(new_settings) LOOP
+			PERFORM jsonb_populate_record(NULL::@extschema@.webhook_routing_config,
+										  jsonb_build_object(offender, new_settings -> offender));
+		END LOOP;
+		offender := NULL;
+		result := @extschema@.webhook_routing_append(new_settings, update_notes, NULL::text);
+	EXCEPTION WHEN data_exception OR check_violation THEN
+		GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, broken = CONSTRAINT_NAME;
+		IF offender IS NULL THEN
+			-- What another check of ours has said already stays as it is.
+			IF broken = '' THEN
+				RAISE;
+			END IF;
+			SELECT a.attname INTO STRICT offender
+			  FROM pg_constraint c
+			  JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+			 WHERE c.conrelid = '@extschema@.webhook_routing_config'::regclass AND c.conname = broken
+			 ORDER BY new_settings ? a.attname DESC, a.attname LIMIT 1;
+		END IF;
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-			MESSAGE = 'a routing setting has a value that it cannot take',
+			MESSAGE = format('routing setting "%s" cannot be %s', offender, new_settings -> offender),
 			DETAIL = problem,
-			HINT = 'The warning limits must not exceed the critical ones; see '
-				   'SELECT * FROM get_current_routing_config();';
+			HINT = format('Allowed: %s.', settings ->> offender);
 	END;
 	IF result.version > former.version THEN
 		RAISE NOTICE 'Routing settings updated (%), percentage %, %', result.change,
