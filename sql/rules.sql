@@ -129,7 +129,7 @@ UPDATE webhook_routing_targets SET fallback_policy = 'never' WHERE name = 'wa-we
 SELECT left(url, 50) AS url, webhook_routing_url_problem(url) AS problem
   FROM unnest(ARRAY['https://functions.example.org/v1/wa-webhook', 'http://localhost:9000/x',
 	'http://127.0.0.1:54321/functions/v1/wa-webhook', 'http://10.0.0.7', 'http://[::1]:8080/', 'HTTPS://Example.ORG',
-	'https://example.org/a?b=c', 'http://[2001:db8::1]/']) WITH ORDINALITY AS u (url, place) ORDER BY place;
+	'https://example.org/a?b=c', 'http://[2001:db8::1]/', 'https://example.org/a%20b', 'https://example.org/a..b/.c/d.?e=../f']) WITH ORDINALITY AS u (url, place) ORDER BY place;
 SELECT left(url, 50) AS url, webhook_routing_url_problem(url) AS problem
   FROM unnest(ARRAY['', 'functions.example.org', 'file:///etc/passwd', 'ftp://example.org', 'https://', 'https:///x',
 	'http://user:secret@example.org/', 'http://user@example.org/', E'http://example.org/\r\nX: y', 'http://example.org/a b',
@@ -138,6 +138,9 @@ SELECT left(url, 50) AS url, webhook_routing_url_problem(url) AS problem
 	'http://0xA9FEA9FE/', 'http://0251.0376.0251.0376/', 'http://169.254.43518/', 'http://a.0x1/', 'http://[fe80::1]/',
 	'http://[febf::1]/', 'http://[fd00:ec2::254]/', 'http://[::ffff:169.254.169.254]/', 'http://[::169.254.169.254]/',
 	'http://[64:ff9b::a9fe:a9fe]/', 'http://[fe80::1%25eth0]/', 'http://[::]/', 'http://0.0.0.0/', 'http://metadata.google.internal/',
+	'https://example.org/wa%2Dwebhook%2Dunified', 'https://example.org/%77a-webhook', 'https://example.org/%7e', 'https://example.org/a%2Fb',
+	'https://example.org/x?y=%41', 'https://example.org/%2e%2E/x', 'https://example.org/%', 'https://example.org/%zz',
+	'https://example.org/a/../x', 'https://example.org/./x', 'https://example.org/x/..', 'https://example.org/.?y',
 	'http://METADATA.google.internal./', 'http://100.100.100.200/', 'http://%31%36%39.254.169.254/',
 	'http://example.org/' || repeat('x', 2048)]) WITH ORDINALITY AS u (url, place) ORDER BY place;
 UPDATE webhook_routing_targets SET url = 'http://169.254.169.254/' WHERE name = 'wa-webhook-jobs';
@@ -145,9 +148,45 @@ INSERT INTO webhook_routing_targets (name, url) VALUES ('x', 'file:///etc/passwd
 -- All of that left no trace but what succeeded.
 SELECT version - :newest AS plus, change FROM webhook_routing_config WHERE version > :newest ORDER BY version;
 
--- Whoever really wants to move a protected domain takes two steps, the first of them loud.
+-- A protected domain stays protected.
 UPDATE webhook_routing_domains SET protected = false WHERE domain = 'profile';
-SELECT change FROM set_routing_domains('{jobs,profile}');
+UPDATE webhook_routing_domains SET protected = false, enabled = false;
+-- One of one's own can be made anew.
+BEGIN;
+INSERT INTO webhook_routing_targets (name) VALUES ('wa-webhook-health');
+INSERT INTO webhook_routing_domains (domain, legacy_target, protected) VALUES ('health', 'wa-webhook-health', true);
+SAVEPOINT before;
+UPDATE webhook_routing_domains SET protected = false WHERE domain = 'health';
+ROLLBACK TO before;
+DELETE FROM webhook_routing_domains WHERE domain = 'health';
+INSERT INTO webhook_routing_domains (domain, legacy_target) VALUES ('health', 'wa-webhook-health');
+ROLLBACK;
+-- Nor can its function be reached by way of another domain: by name, by address, before or after.
+INSERT INTO webhook_routing_domains (domain, legacy_target, priority) VALUES ('rides2', 'wa-webhook-mobility', 1);
+INSERT INTO webhook_routing_targets (name, url) VALUES ('rides-copy', 'https://functions.example.org/v1/wa-webhook-mobility');
+INSERT INTO webhook_routing_domains (domain, legacy_target) VALUES ('rides2', 'rides-copy');
+UPDATE webhook_routing_domains SET legacy_target = 'wa-webhook-profile' WHERE domain = 'jobs';
+BEGIN;
+INSERT INTO webhook_routing_targets (name, url) VALUES ('twin', 'https://functions.example.org/twin');
+INSERT INTO webhook_routing_domains (domain, legacy_target) VALUES ('twin_a', 'twin'), ('twin_b', 'twin');
+SAVEPOINT before;
+UPDATE webhook_routing_domains SET protected = true WHERE domain = 'twin_a';
+ROLLBACK TO before;
+UPDATE webhook_routing_targets SET url = 'https://functions.example.org/wa-webhook-insurance' WHERE name = 'twin';
+ROLLBACK TO before;
+UPDATE webhook_routing_targets SET url = 'https://functions.example.org:443/twin?for=insurance' WHERE name = 'wa-webhook-insurance';
+ROLLBACK TO before;
+-- Two protected ones may share.
+UPDATE webhook_routing_domains SET protected = true WHERE domain LIKE 'twin\__';
+ROLLBACK;
+-- Which spellings are one function.
+SELECT a, b, webhook_routing_same_function('a', a, 'b', b) AS same
+  FROM (VALUES ('https://f.example.org/x', 'https://f.example.org:443/x'), ('http://f.example.org/x', 'http://f.example.org:080/x'),
+	('https://f.example.org/x', 'https://f.example.org/x?y=1'), ('https://f.example.org', 'https://F.example.org./'),
+	('https://f.example.org/x', 'https://f.example.org//x//'), ('https://f.example.org/x', 'http://f.example.org/x'),
+	('https://[2001:db8::1]/x', 'https://[2001:db8::1]:443/x'), ('https://f.example.org/v1/B/?y', NULL), (NULL, 'http://f.example.org:9/a'),
+	('https://f.example.org/x', 'https://f.example.org:8443/x'), ('https://f.example.org/x', 'https://f.example.org/y'),
+	('https://f.example.org/x', 'https://g.example.org/x'), ('https://f.example.org/b/x', NULL), (NULL, NULL)) AS pair (a, b);
 
 -- A dump's rows come with their version, under an empty search_path; they take the seed's place
 -- and append nothing.

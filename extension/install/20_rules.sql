@@ -121,6 +121,35 @@ COMMENT ON COLUMN @extschema@.webhook_routing_keywords.is_seed IS
 COMMENT ON COLUMN @extschema@.webhook_routing_keywords.config_version IS
 	'Config version that brought this row; written by the system';
 
+COMMENT ON CONSTRAINT webhook_routing_targets_pkey ON @extschema@.webhook_routing_targets IS
+	'A target is called by its name';
+COMMENT ON CONSTRAINT webhook_routing_targets_name_check ON @extschema@.webhook_routing_targets IS
+	'A name is safe in a URL, a header and a log line';
+COMMENT ON CONSTRAINT webhook_routing_targets_timeout_ms_check ON @extschema@.webhook_routing_targets IS
+	'A deadline that can be met, and that nobody takes for an outage';
+COMMENT ON CONSTRAINT webhook_routing_targets_fallback_policy_check ON @extschema@.webhook_routing_targets IS
+	'The policies that the forwarder knows; each includes the one before';
+COMMENT ON CONSTRAINT webhook_routing_domains_pkey ON @extschema@.webhook_routing_domains IS
+	'A domain is called by its name';
+COMMENT ON CONSTRAINT webhook_routing_domains_domain_check ON @extschema@.webhook_routing_domains IS
+	'A name is safe in a label; "unknown" stands for no domain';
+COMMENT ON CONSTRAINT webhook_routing_domains_percentage_check ON @extschema@.webhook_routing_domains IS
+	'A ceiling is from 0 to 100 percent, with two decimals at most';
+COMMENT ON CONSTRAINT webhook_routing_keywords_pkey ON @extschema@.webhook_routing_keywords IS
+	'A pattern stands once for a domain, and once for its buttons';
+COMMENT ON CONSTRAINT webhook_routing_keywords_kind_check ON @extschema@.webhook_routing_keywords IS
+	'The kinds of pattern that there are';
+COMMENT ON CONSTRAINT webhook_routing_keywords_pattern_check ON @extschema@.webhook_routing_keywords IS
+	'A pattern is short, on one line, and has a letter or a digit to look for';
+COMMENT ON CONSTRAINT webhook_routing_keywords_match_check ON @extschema@.webhook_routing_keywords IS
+	'The ways to match; the id of a button is no running text, so it has no words';
+COMMENT ON CONSTRAINT webhook_routing_keywords_language_check ON @extschema@.webhook_routing_keywords IS
+	'A language is its ISO 639 code';
+COMMENT ON INDEX @extschema@.webhook_routing_targets_pkey IS 'Finds a target by its name';
+COMMENT ON INDEX @extschema@.webhook_routing_domains_pkey IS 'Finds a domain by its name';
+COMMENT ON INDEX @extschema@.webhook_routing_keywords_pkey IS
+	'Finds the patterns of a domain, and keeps each once';
+
 INSERT INTO @extschema@.webhook_routing_targets (name, installed, is_seed, config_version)
 SELECT name, true, true, 1
   FROM unnest('{wa-webhook,wa-webhook-unified,wa-webhook-jobs,wa-webhook-marketplace,
@@ -201,6 +230,13 @@ BEGIN
 	ELSIF parts[4] IS NOT NULL THEN
 		RETURN 'it contains a fragment';
 	END IF;
+	IF parts[3] ~ '%(?![0-9A-Fa-f]{2})' THEN
+		RETURN 'it contains a percent sign that begins no escape';
+	ELSIF parts[3] ~* '%(4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a]|3[0-9]|2[def]|5[cf]|7e)' THEN
+		RETURN 'it escapes a character that needs no escape, or a slash';
+	ELSIF split_part(parts[3], '?', 1) ~ '(^|/)[.]{1,2}(/|$)' THEN
+		RETURN 'it contains a segment "." or ".."';
+	END IF;
 	parts := regexp_match(parts[2], '^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?$', 'i');
 	IF parts IS NULL OR parts[2]::integer NOT BETWEEN 1 AND 65535 THEN
 		RETURN 'its host or port cannot be read';
@@ -263,16 +299,34 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_check_url(text, text) IS
 	'Internal: raise unless webhooks may be sent to the URL';
 
--- Whether two targets are one function: the same URL, or a URL that ends in the other's name.
+-- What a URL leads to: its host, a port other than the usual one, and its path, in one spelling. The
+-- query does not tell functions apart, nor does the scheme.
+CREATE FUNCTION @extschema@.webhook_routing_url_place(url text) RETURNS text
+LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	SELECT CASE WHEN parts IS NULL THEN lower(url)
+				ELSE concat(rtrim(parts[2], '.'),
+							nullif(':' || ltrim(parts[3], '0'),
+								   CASE parts[1] WHEN 'https' THEN ':443' ELSE ':80' END),
+							rtrim(regexp_replace(parts[4], '/+', '/', 'g'), '/')) END
+	  FROM regexp_match(lower(url), '^(https?)://(\[[^]]*\]|[^/?#:]*)(?::([0-9]*))?([^?#]*)') parts
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_url_place(text) IS
+	'Internal: host, port and path of a URL, in one spelling';
+
+-- Whether two targets are one function: the same place, or a URL that ends in the other's name.
 CREATE FUNCTION @extschema@.webhook_routing_same_function(
 	name_a text, url_a text, name_b text, url_b text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 	SELECT lower(name_a) = lower(name_b)
-		OR coalesce(lower(rtrim(url_a, '/')) = lower(rtrim(url_b, '/')), false)
-		OR coalesce(lower(substring(url_a FROM '^[^?]*/([^/?]+)/*(?:\?.*)?$')) = lower(name_b), false)
-		OR coalesce(lower(substring(url_b FROM '^[^?]*/([^/?]+)/*(?:\?.*)?$')) = lower(name_a), false)
+		OR coalesce(place_a = place_b, false)
+		OR coalesce(substring(place_a FROM '/([^/]+)$') = lower(name_b), false)
+		OR coalesce(substring(place_b FROM '/([^/]+)$') = lower(name_a), false)
+	  FROM (SELECT @extschema@.webhook_routing_url_place(url_a) AS place_a,
+				   @extschema@.webhook_routing_url_place(url_b) AS place_b) AS places
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_same_function(text, text, text, text) IS
 	'Internal: whether two targets lead to the same function';
@@ -311,6 +365,24 @@ BEGIN
 							'"%s".', wrong.legacy_target, unified),
 			HINT = 'SELECT t.* FROM webhook_routing_domains d JOIN webhook_routing_targets t '
 				   'ON t.name = d.legacy_target WHERE d.protected;';
+	END IF;
+
+	SELECT d.domain, d.legacy_target, p.domain AS protected_domain INTO wrong
+	  FROM @extschema@.webhook_routing_domains p
+	  JOIN @extschema@.webhook_routing_targets tp ON tp.name = p.legacy_target
+	  JOIN @extschema@.webhook_routing_domains d ON NOT d.protected
+	  JOIN @extschema@.webhook_routing_targets td ON td.name = d.legacy_target
+	 WHERE p.protected
+	   AND @extschema@.webhook_routing_same_function(td.name, td.url, tp.name, tp.url)
+	 ORDER BY p.domain, d.domain LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'WR001',
+			MESSAGE = format('domain "%s" cannot share a function with protected domain "%s"',
+							 wrong.domain, wrong.protected_domain),
+			DETAIL = format('What is sent to its legacy target "%s" would be routed, though that function '
+							'belongs to a protected domain.', wrong.legacy_target),
+			HINT = format('Give domain "%s" a legacy target of its own, or protect it as well.',
+						  wrong.domain);
 	END IF;
 
 	SELECT t.name INTO wrong
@@ -439,7 +511,7 @@ BEGIN
 	IF TG_OP = 'DELETE' THEN
 		IF OLD.installed THEN
 			PERFORM @extschema@.webhook_routing_refuse_delete(format('target "%s"', OLD.name),
-				'A target that nothing names is never called; leave it.');
+				'A target that nothing names is never called; leave it.'::text);
 		ELSIF OLD.name IN (config.unified_webhook, config.default_webhook) THEN
 			RAISE EXCEPTION USING ERRCODE = 'object_in_use',
 				MESSAGE = format('target "%s" is the unified or default one', OLD.name),
@@ -470,13 +542,14 @@ BEGIN
 	END IF;
 
 	PERFORM @extschema@.webhook_routing_check_value(
-		NEW.name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$', 'target name', NEW.name,
-		'up to 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit');
+		NEW.name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$', 'target name'::text, NEW.name,
+		'up to 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit'::text);
 	PERFORM @extschema@.webhook_routing_check_value(
-		NEW.timeout_ms BETWEEN 50 AND 60000, 'timeout_ms', NEW.timeout_ms::text, '50 to 60000');
+		NEW.timeout_ms BETWEEN 50 AND 60000, 'timeout_ms'::text, NEW.timeout_ms::text,
+		'50 to 60000'::text);
 	PERFORM @extschema@.webhook_routing_check_value(
-		NEW.fallback_policy IN ('connect', 'error', 'any'), 'fallback_policy', NEW.fallback_policy,
-		'connect, error, any');
+		NEW.fallback_policy IN ('connect', 'error', 'any'), 'fallback_policy'::text,
+		NEW.fallback_policy, 'connect, error, any'::text);
 	PERFORM @extschema@.webhook_routing_check_url(NEW.name, NEW.url);
 	IF NEW.retired AND (TG_OP = 'INSERT' OR NOT OLD.retired) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -532,19 +605,20 @@ BEGIN
 								 OLD.domain),
 				HINT = 'Insert the new domain and its keywords, then disable the old one.';
 		ELSIF OLD.protected AND NOT NEW.protected THEN
-			RAISE WARNING USING
-				MESSAGE = format('domain "%s" is no longer protected', NEW.domain),
-				DETAIL = 'It can be enrolled from now on.',
-				HINT = format('UPDATE webhook_routing_domains SET protected = true WHERE domain = %L;',
-							  NEW.domain);
+			RAISE EXCEPTION USING ERRCODE = 'WR001',
+				MESSAGE = format('domain "%s" is protected and stays protected', NEW.domain),
+				DETAIL = 'A protected domain is never routed to the unified target.',
+				HINT = 'A domain of your own can be deleted and inserted anew; one that came with the '
+					   'extension stays as it is.';
 		END IF;
 	ELSE
 		NEW.installed := false;
 	END IF;
 
 	PERFORM @extschema@.webhook_routing_check_value(
-		NEW.domain ~ '^[a-z0-9][a-z0-9_-]{0,62}$' AND NEW.domain <> 'unknown', 'domain name', NEW.domain,
-		'up to 63 small letters, digits, dashes and underscores, but not "unknown"');
+		NEW.domain ~ '^[a-z0-9][a-z0-9_-]{0,62}$' AND NEW.domain <> 'unknown',
+		'domain name'::text, NEW.domain,
+		'up to 63 small letters, digits, dashes and underscores, but not "unknown"'::text);
 	IF NOT EXISTS (SELECT FROM @extschema@.webhook_routing_targets t
 					WHERE t.name = NEW.legacy_target) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
@@ -619,15 +693,17 @@ BEGIN
 		NEW.match := 'exact';
 	END IF;
 	PERFORM @extschema@.webhook_routing_check_value(
-		NEW.kind IN ('keyword', 'button'), 'kind', NEW.kind, 'keyword, button');
+		NEW.kind IN ('keyword', 'button'), 'kind'::text, NEW.kind, 'keyword, button'::text);
 	PERFORM @extschema@.webhook_routing_check_value(
-		NEW.match IN ('word', 'prefix', 'exact'), 'match', NEW.match, 'word, prefix, exact');
+		NEW.match IN ('word', 'prefix', 'exact'), 'match'::text, NEW.match,
+		'word, prefix, exact'::text);
 	PERFORM @extschema@.webhook_routing_check_value(
-		NEW.language ~ '^[a-z]{2,3}$', 'language', NEW.language, 'a code such as en, fr, rw, sw, or NULL');
+		NEW.language ~ '^[a-z]{2,3}$', 'language'::text, NEW.language,
+		'a code such as en, fr, rw, sw, or NULL'::text);
 	PERFORM @extschema@.webhook_routing_check_value(
 		octet_length(NEW.pattern) <= 128 AND NEW.pattern !~ '[[:cntrl:]]'
-		AND NEW.pattern ~ '[^[:space:][:punct:]]', 'pattern', NEW.pattern,
-		'up to 128 bytes on one line, with at least one letter or digit');
+		AND NEW.pattern ~ '[^[:space:][:punct:]]', 'pattern'::text, NEW.pattern,
+		'up to 128 bytes on one line, with at least one letter or digit'::text);
 	NEW.is_seed := false;
 	NEW.config_version := @extschema@.webhook_routing_rule_stamp();
 	RETURN NEW;
@@ -689,7 +765,7 @@ BEGIN
 	IF edit IS NULL THEN
 		RETURN NULL;
 	END IF;
-	result := @extschema@.webhook_routing_append('{}', NULL, edit);
+	result := @extschema@.webhook_routing_append('{}'::jsonb, NULL::text, edit);
 	PERFORM @extschema@.webhook_routing_note_edit(result.version);
 	problem := @extschema@.webhook_routing_rules_problem();
 	IF problem IS NOT NULL AND TG_OP <> 'DELETE' THEN
@@ -718,7 +794,7 @@ BEGIN
 			MESSAGE = format('only the owner of %s restores its rows', TG_TABLE_NAME),
 			HINT = 'Leave the version and the date out; they are given.';
 	END IF;
-	PERFORM @extschema@.webhook_routing_note_edit(0);
+	PERFORM @extschema@.webhook_routing_note_edit(0::bigint);
 	RETURN NEW;
 END
 $function$;
@@ -758,134 +834,100 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_rule_restored() IS
 	'Internal: let a restored row take the place of the fresh seed';
 
-CREATE TRIGGER a_lock BEFORE INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_targets
-	FOR EACH STATEMENT WHEN (pg_catalog.current_setting('search_path') NOT IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
-CREATE TRIGGER a_owner_only BEFORE INSERT ON @extschema@.webhook_routing_targets
-	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
-					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
-CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_targets
-	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
-					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_rule_restored();
-CREATE TRIGGER b_new_row BEFORE INSERT ON @extschema@.webhook_routing_targets
-	FOR EACH ROW WHEN (NEW.config_version IS NULL
-					   OR pg_catalog.current_setting('search_path') NOT IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_target_edited();
--- The only UPDATE that brings its own config_version is the one of webhook_routing_rule_restored().
-CREATE TRIGGER b_edited_row BEFORE UPDATE ON @extschema@.webhook_routing_targets
-	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() = 0
-					   OR NEW.config_version = OLD.config_version)
-	EXECUTE FUNCTION @extschema@.webhook_routing_target_edited();
-CREATE TRIGGER b_restored_seed BEFORE UPDATE ON @extschema@.webhook_routing_targets
-	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() > 0
-					   AND NEW.config_version <> OLD.config_version)
-	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
-CREATE TRIGGER b_removed_row BEFORE DELETE ON @extschema@.webhook_routing_targets
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.webhook_routing_target_edited();
-CREATE TRIGGER c_record_insert AFTER INSERT ON @extschema@.webhook_routing_targets
-	REFERENCING NEW TABLE AS new_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
-CREATE TRIGGER c_record_update AFTER UPDATE ON @extschema@.webhook_routing_targets
-	REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
-CREATE TRIGGER c_record_delete AFTER DELETE ON @extschema@.webhook_routing_targets
-	REFERENCING OLD TABLE AS old_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
-CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE
-	ON @extschema@.webhook_routing_targets
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
-ALTER TABLE @extschema@.webhook_routing_targets ENABLE ALWAYS TRIGGER invalidate_ruleset;
-CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_targets
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+-- The three tables have the same triggers; they fire in the order of their names. The only UPDATE that
+-- brings its own config_version is the one of webhook_routing_rule_restored().
+DO $do$
+DECLARE
+	subject text;
+BEGIN
+	FOREACH subject IN ARRAY '{target,domain,keyword}'::text[] LOOP
+		EXECUTE replace($triggers$
+			CREATE TRIGGER a_lock BEFORE INSERT OR UPDATE OR DELETE
+				ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH STATEMENT
+				WHEN (pg_catalog.current_setting('search_path') NOT IN ('', '""'))
+				EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+			COMMENT ON TRIGGER a_lock ON @extschema@.webhook_routing_SUBJECTs IS
+				'Waits for the lock that serialises changes, before any row is locked';
 
-CREATE TRIGGER a_lock BEFORE INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_domains
-	FOR EACH STATEMENT WHEN (pg_catalog.current_setting('search_path') NOT IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
-CREATE TRIGGER a_owner_only BEFORE INSERT ON @extschema@.webhook_routing_domains
-	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
-					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
-CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_domains
-	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
-					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_rule_restored();
-CREATE TRIGGER b_new_row BEFORE INSERT ON @extschema@.webhook_routing_domains
-	FOR EACH ROW WHEN (NEW.config_version IS NULL
-					   OR pg_catalog.current_setting('search_path') NOT IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_domain_edited();
--- The only UPDATE that brings its own config_version is the one of webhook_routing_rule_restored().
-CREATE TRIGGER b_edited_row BEFORE UPDATE ON @extschema@.webhook_routing_domains
-	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() = 0
-					   OR NEW.config_version = OLD.config_version)
-	EXECUTE FUNCTION @extschema@.webhook_routing_domain_edited();
-CREATE TRIGGER b_restored_seed BEFORE UPDATE ON @extschema@.webhook_routing_domains
-	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() > 0
-					   AND NEW.config_version <> OLD.config_version)
-	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
-CREATE TRIGGER b_removed_row BEFORE DELETE ON @extschema@.webhook_routing_domains
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.webhook_routing_domain_edited();
-CREATE TRIGGER c_record_insert AFTER INSERT ON @extschema@.webhook_routing_domains
-	REFERENCING NEW TABLE AS new_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
-CREATE TRIGGER c_record_update AFTER UPDATE ON @extschema@.webhook_routing_domains
-	REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
-CREATE TRIGGER c_record_delete AFTER DELETE ON @extschema@.webhook_routing_domains
-	REFERENCING OLD TABLE AS old_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
-CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE
-	ON @extschema@.webhook_routing_domains
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
-ALTER TABLE @extschema@.webhook_routing_domains ENABLE ALWAYS TRIGGER invalidate_ruleset;
-CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_domains
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+			CREATE TRIGGER a_owner_only BEFORE INSERT ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
+								   AND pg_catalog.current_setting('search_path') IN ('', '""'))
+				EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
+			COMMENT ON TRIGGER a_owner_only ON @extschema@.webhook_routing_SUBJECTs IS
+				'Lets nobody but the owner restore a row';
 
-CREATE TRIGGER a_lock BEFORE INSERT OR UPDATE OR DELETE ON @extschema@.webhook_routing_keywords
-	FOR EACH STATEMENT WHEN (pg_catalog.current_setting('search_path') NOT IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
-CREATE TRIGGER a_owner_only BEFORE INSERT ON @extschema@.webhook_routing_keywords
-	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
-					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
-CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_keywords
-	FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
-					   AND pg_catalog.current_setting('search_path') IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_rule_restored();
-CREATE TRIGGER b_new_row BEFORE INSERT ON @extschema@.webhook_routing_keywords
-	FOR EACH ROW WHEN (NEW.config_version IS NULL
-					   OR pg_catalog.current_setting('search_path') NOT IN ('', '""'))
-	EXECUTE FUNCTION @extschema@.webhook_routing_keyword_edited();
--- The only UPDATE that brings its own config_version is the one of webhook_routing_rule_restored().
-CREATE TRIGGER b_edited_row BEFORE UPDATE ON @extschema@.webhook_routing_keywords
-	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() = 0
-					   OR NEW.config_version = OLD.config_version)
-	EXECUTE FUNCTION @extschema@.webhook_routing_keyword_edited();
-CREATE TRIGGER b_restored_seed BEFORE UPDATE ON @extschema@.webhook_routing_keywords
-	FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() > 0
-					   AND NEW.config_version <> OLD.config_version)
-	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
-CREATE TRIGGER b_removed_row BEFORE DELETE ON @extschema@.webhook_routing_keywords
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.webhook_routing_keyword_edited();
-CREATE TRIGGER c_record_insert AFTER INSERT ON @extschema@.webhook_routing_keywords
-	REFERENCING NEW TABLE AS new_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
-CREATE TRIGGER c_record_update AFTER UPDATE ON @extschema@.webhook_routing_keywords
-	REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
-CREATE TRIGGER c_record_delete AFTER DELETE ON @extschema@.webhook_routing_keywords
-	REFERENCING OLD TABLE AS old_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
-CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE
-	ON @extschema@.webhook_routing_keywords
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
-ALTER TABLE @extschema@.webhook_routing_keywords ENABLE ALWAYS TRIGGER invalidate_ruleset;
-CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_keywords
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+			CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
+								   AND pg_catalog.current_setting('search_path') IN ('', '""'))
+				EXECUTE FUNCTION @extschema@.webhook_routing_rule_restored();
+			COMMENT ON TRIGGER a_restored_row ON @extschema@.webhook_routing_SUBJECTs IS
+				'Lets a restored row take the place of the fresh seed';
+
+			CREATE TRIGGER b_new_row BEFORE INSERT ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH ROW WHEN (NEW.config_version IS NULL
+								   OR pg_catalog.current_setting('search_path') NOT IN ('', '""'))
+				EXECUTE FUNCTION @extschema@.webhook_routing_SUBJECT_edited();
+			COMMENT ON TRIGGER b_new_row ON @extschema@.webhook_routing_SUBJECTs IS
+				'Checks a new SUBJECT and gives it its config version';
+
+			CREATE TRIGGER b_edited_row BEFORE UPDATE ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() = 0
+								   OR NEW.config_version = OLD.config_version)
+				EXECUTE FUNCTION @extschema@.webhook_routing_SUBJECT_edited();
+			COMMENT ON TRIGGER b_edited_row ON @extschema@.webhook_routing_SUBJECTs IS
+				'Checks an edited SUBJECT and gives it its config version';
+
+			CREATE TRIGGER b_restored_seed BEFORE UPDATE ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() > 0
+								   AND NEW.config_version <> OLD.config_version)
+				EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
+			COMMENT ON TRIGGER b_restored_seed ON @extschema@.webhook_routing_SUBJECTs IS
+				'Lets nobody but the owner replace a seed by a restored row';
+
+			CREATE TRIGGER b_removed_row BEFORE DELETE ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH ROW EXECUTE FUNCTION @extschema@.webhook_routing_SUBJECT_edited();
+			COMMENT ON TRIGGER b_removed_row ON @extschema@.webhook_routing_SUBJECTs IS
+				'Refuses to remove a SUBJECT that came with the extension or is in use';
+
+			CREATE TRIGGER c_record_insert AFTER INSERT ON @extschema@.webhook_routing_SUBJECTs
+				REFERENCING NEW TABLE AS new_rows
+				FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
+			COMMENT ON TRIGGER c_record_insert ON @extschema@.webhook_routing_SUBJECTs IS
+				'Appends the config row that records what was added';
+
+			CREATE TRIGGER c_record_update AFTER UPDATE ON @extschema@.webhook_routing_SUBJECTs
+				REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+				FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
+			COMMENT ON TRIGGER c_record_update ON @extschema@.webhook_routing_SUBJECTs IS
+				'Appends the config row that records what was edited';
+
+			CREATE TRIGGER c_record_delete AFTER DELETE ON @extschema@.webhook_routing_SUBJECTs
+				REFERENCING OLD TABLE AS old_rows
+				FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
+			COMMENT ON TRIGGER c_record_delete ON @extschema@.webhook_routing_SUBJECTs IS
+				'Appends the config row that records what was removed';
+
+			CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE
+				ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
+			ALTER TABLE @extschema@.webhook_routing_SUBJECTs ENABLE ALWAYS TRIGGER invalidate_ruleset;
+			COMMENT ON TRIGGER invalidate_ruleset ON @extschema@.webhook_routing_SUBJECTs IS
+				'Makes every backend reload its ruleset when the edit commits';
+
+			CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+			COMMENT ON TRIGGER no_truncate ON @extschema@.webhook_routing_SUBJECTs IS
+				'Refuses TRUNCATE, which would take the seeds along';
+		$triggers$, 'SUBJECT', subject);
+	END LOOP;
+END
+$do$;
 
 CREATE TRIGGER a_owner_only BEFORE INSERT ON @extschema@.webhook_routing_config
 	FOR EACH ROW
 	WHEN (NEW.version IS NOT NULL AND NEW.created_at IS NOT NULL
 		  AND pg_catalog.current_setting('search_path') IN ('', '""'))
 	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
+COMMENT ON TRIGGER a_owner_only ON @extschema@.webhook_routing_config IS
+	'Lets nobody but the owner restore a row';

@@ -42,6 +42,18 @@ BEGIN
 		 WHERE d.protected AND d.domain = ANY (config.domains)
 
 		UNION ALL
+		SELECT 'error', format('domain "%s" shares a function with protected domain "%s"',
+							   d.domain, p.domain),
+			   format('UPDATE webhook_routing_domains SET legacy_target = ''...'' WHERE domain = %L;',
+					  d.domain)
+		  FROM @extschema@.webhook_routing_domains p
+		  JOIN @extschema@.webhook_routing_targets tp ON tp.name = p.legacy_target
+		  JOIN @extschema@.webhook_routing_domains d ON NOT d.protected
+		  JOIN @extschema@.webhook_routing_targets td ON td.name = d.legacy_target
+		 WHERE p.protected
+		   AND @extschema@.webhook_routing_same_function(td.name, td.url, tp.name, tp.url)
+
+		UNION ALL
 		SELECT 'error', format('protected domain "%s" has the retired legacy target "%s"',
 							   d.domain, t.name),
 			   format('UPDATE webhook_routing_targets SET retired = false WHERE name = %L;', t.name)
