@@ -38,20 +38,10 @@ static void good(void **state)
 
 static void wrong(void **state)
 {
-    static const char *const WRONG[] = {"NoColonHere",
-                                        "X-A: 1\nN",
-                                        "X-A:",
-                                        "X-A: \t",
-                                        ":",
-                                        ": value",
-                                        "Host: a",
-                                        "te: trailers",
-                                        "X-Routed-To: me",
-                                        "X-Webhook-Domain: me",
-                                        "X-A: a\x01"
-                                        "b",
-                                        "X A: b",
-                                        "X-A : b"};
+    static const char *const WRONG[] = {
+        "NoColonHere", "X-A: 1\nN", "X-A:",         "X-A: \t",         ":",
+        ": value",     "Host: a",   "te: trailers", "X-Routed-To: me", "X-Webhook-Domain: me",
+        "X-A: a\001b", "X A: b",    "X-A : b"};
     struct setup setup;
 
     (void) state;
