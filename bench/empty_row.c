@@ -17,9 +17,21 @@ PG_MODULE_MAGIC;
 
 /* The row as text, in the order of route_decide()'s columns; NULL is NULL. */
 static const char *const constant_row[] = {
-    "wa-webhook-unified", NULL, "unified", "property", "in_percentage", "apartment", "4711", "50.00",
-    "250788100001", "wamid.HBgLMjUwNzg4MTIzNDU2FQIAEhgUM0EwRjQ4NEY0RDQ500000001", "text",
-    "wa-webhook-property", NULL, "00000000-0000-4000-8000-000000000001", "3",
+    "wa-webhook-unified",
+    NULL,
+    "unified",
+    "property",
+    "in_percentage",
+    "apartment",
+    "4711",
+    "50.00",
+    "250788100001",
+    "wamid.HBgLMjUwNzg4MTIzNDU2FQIAEhgUM0EwRjQ4NEY0RDQ500000001",
+    "text",
+    "wa-webhook-property",
+    NULL,
+    "00000000-0000-4000-8000-000000000001",
+    "3",
 };
 
 typedef struct ConstantRow
