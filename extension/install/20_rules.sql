@@ -168,23 +168,27 @@ VALUES
 
 -- A prefix where every word that begins so means the same business; whole words where others do
 -- not: "carton" is no cart, "earnest" does not earn, "tripod" is no trip, "household" no house,
--- "accountant" is a job, "payload" no payment. Inflections of those are rows of their own.
+-- "accountant" is a job, "payload" no payment, and what is "covered in mud" is not insured. Inflections of those are rows of their own.
 INSERT INTO @extschema@.webhook_routing_keywords
 	(domain, kind, pattern, match, language, installed, is_seed, config_version)
 SELECT domain, 'keyword', pattern, match, 'en', true, true, 1
   FROM (VALUES
 	('jobs',        'prefix', '{job,hire,apply,career,work}'),
-	('jobs',        'word',   '{hiring,employment,applied,applies,cv,resume,gig,gigs,cover letter}'),
+	('jobs',        'word',   '{hiring,employment,applied,applies,cv,resume,gig,gigs,cover letter,
+		employer,employers,employee,employees}'),
 	('marketplace', 'prefix', '{buy,sell,shop,order,purchase,business,broker}'),
-	('marketplace', 'word',   '{store,stores,product,products,cart,marketplace}'),
+	('marketplace', 'word',   '{store,stores,product,products,cart,marketplace,bought,sold,purchasing}'),
 	('property',    'prefix', '{rental,apartment,landlord,tenant}'),
-	('property',    'word',   '{property,properties,rent,renting,rented,house,houses,real estate}'),
+	('property',    'word',   '{property,properties,rent,rents,renting,rented,renter,renters,house,houses,
+		real estate,realestate}'),
 	('mobility',    'prefix', '{ride,driver,taxi,transport,schedule}'),
-	('mobility',    'word',   '{trip,trips,book,booking,booked,nearby,delivery}'),
+	('mobility',    'word',   '{trip,trips,book,booking,booked,nearby,deliver,delivered,deliveries,delivery,
+		driving,riding,scheduling}'),
 	('profile',     'prefix', '{wallet,token,transfer,redeem,reward,payment,deposit,withdraw,referral,profile}'),
-	('profile',     'word',   '{earn,earned,earning,earnings,balance,pay,paying,money,account,accounts}'),
-	('insurance',   'prefix', '{cover,claim,premium,insure}'),
-	('insurance',   'word',   '{insurance,assurance,policy,policies,protection}')
+	('profile',     'word',   '{earn,earned,earning,earnings,balance,pay,paid,paying,money,account,accounts}'),
+	('insurance',   'prefix', '{claim,premium,insure}'),
+	('insurance',   'word',   '{insurance,insuring,assurance,cover,covers,coverage,policy,policies,
+		protection}')
   ) AS seed (domain, match, patterns), unnest(patterns::text[]) AS pattern;
 
 INSERT INTO @extschema@.webhook_routing_keywords

@@ -36,6 +36,10 @@
     "pattern\tjobs\tkeyword\tword\tcover letter\n"                                                 \
     "pattern\tjobs\tkeyword\tword\tapplied\n"                                                      \
     "pattern\tjobs\tkeyword\tword\tapplies\n"                                                      \
+    "pattern\tjobs\tkeyword\tword\temployer\n"                                                     \
+    "pattern\tjobs\tkeyword\tword\temployers\n"                                                    \
+    "pattern\tjobs\tkeyword\tword\temployee\n"                                                     \
+    "pattern\tjobs\tkeyword\tword\temployees\n"                                                    \
     "pattern\tmarketplace\tkeyword\tprefix\tbuy\n"                                                 \
     "pattern\tmarketplace\tkeyword\tprefix\tsell\n"                                                \
     "pattern\tmarketplace\tkeyword\tprefix\tshop\n"                                                \
@@ -49,6 +53,9 @@
     "pattern\tmarketplace\tkeyword\tword\tproducts\n"                                              \
     "pattern\tmarketplace\tkeyword\tword\tcart\n"                                                  \
     "pattern\tmarketplace\tkeyword\tword\tmarketplace\n"                                           \
+    "pattern\tmarketplace\tkeyword\tword\tbought\n"                                                \
+    "pattern\tmarketplace\tkeyword\tword\tsold\n"                                                  \
+    "pattern\tmarketplace\tkeyword\tword\tpurchasing\n"                                            \
     "pattern\tproperty\tkeyword\tprefix\trental\n"                                                 \
     "pattern\tproperty\tkeyword\tprefix\tapartment\n"                                              \
     "pattern\tproperty\tkeyword\tprefix\tlandlord\n"                                               \
@@ -61,6 +68,10 @@
     "pattern\tproperty\tkeyword\tword\thouse\n"                                                    \
     "pattern\tproperty\tkeyword\tword\thouses\n"                                                   \
     "pattern\tproperty\tkeyword\tword\treal estate\n"                                              \
+    "pattern\tproperty\tkeyword\tword\trents\n"                                                    \
+    "pattern\tproperty\tkeyword\tword\trenter\n"                                                   \
+    "pattern\tproperty\tkeyword\tword\trenters\n"                                                  \
+    "pattern\tproperty\tkeyword\tword\trealestate\n"                                               \
     "pattern\tmobility\tkeyword\tprefix\tride\n"                                                   \
     "pattern\tmobility\tkeyword\tprefix\tdriver\n"                                                 \
     "pattern\tmobility\tkeyword\tprefix\ttaxi\n"                                                   \
@@ -73,6 +84,12 @@
     "pattern\tmobility\tkeyword\tword\tbooked\n"                                                   \
     "pattern\tmobility\tkeyword\tword\tnearby\n"                                                   \
     "pattern\tmobility\tkeyword\tword\tdelivery\n"                                                 \
+    "pattern\tmobility\tkeyword\tword\tdeliver\n"                                                  \
+    "pattern\tmobility\tkeyword\tword\tdelivered\n"                                                \
+    "pattern\tmobility\tkeyword\tword\tdeliveries\n"                                               \
+    "pattern\tmobility\tkeyword\tword\tdriving\n"                                                  \
+    "pattern\tmobility\tkeyword\tword\triding\n"                                                   \
+    "pattern\tmobility\tkeyword\tword\tscheduling\n"                                               \
     "pattern\tprofile\tkeyword\tprefix\twallet\n"                                                  \
     "pattern\tprofile\tkeyword\tprefix\ttoken\n"                                                   \
     "pattern\tprofile\tkeyword\tprefix\ttransfer\n"                                                \
@@ -93,7 +110,7 @@
     "pattern\tprofile\tkeyword\tword\tmoney\n"                                                     \
     "pattern\tprofile\tkeyword\tword\taccount\n"                                                   \
     "pattern\tprofile\tkeyword\tword\taccounts\n"                                                  \
-    "pattern\tinsurance\tkeyword\tprefix\tcover\n"                                                 \
+    "pattern\tprofile\tkeyword\tword\tpaid\n"                                                      \
     "pattern\tinsurance\tkeyword\tprefix\tclaim\n"                                                 \
     "pattern\tinsurance\tkeyword\tprefix\tpremium\n"                                               \
     "pattern\tinsurance\tkeyword\tprefix\tinsure\n"                                                \
@@ -102,6 +119,10 @@
     "pattern\tinsurance\tkeyword\tword\tpolicy\n"                                                  \
     "pattern\tinsurance\tkeyword\tword\tpolicies\n"                                                \
     "pattern\tinsurance\tkeyword\tword\tprotection\n"                                              \
+    "pattern\tinsurance\tkeyword\tword\tinsuring\n"                                                \
+    "pattern\tinsurance\tkeyword\tword\tcover\n"                                                   \
+    "pattern\tinsurance\tkeyword\tword\tcovers\n"                                                  \
+    "pattern\tinsurance\tkeyword\tword\tcoverage\n"                                                \
     "pattern\tjobs\tbutton\tprefix\tjob\n"                                                         \
     "pattern\tjobs\tbutton\texact\tjobs\n"                                                         \
     "pattern\tjobs\tbutton\texact\tjobs_agent\n"                                                   \
