@@ -52,9 +52,8 @@ $node->safe_psql('original', <<'SQL');
 	UPDATE webhook_routing_keywords SET enabled = false WHERE domain = 'property' AND pattern = 'house';
 	UPDATE webhook_routing_targets SET url = 'https://functions.example.org/jobs', timeout_ms = 5000 WHERE name = 'wa-webhook-jobs';
 	UPDATE webhook_routing_domains SET percentage = 7.5 WHERE domain = 'marketplace';
-	-- A history that today's rules would refuse: mobility was protected once, jobs is now.
-	UPDATE webhook_routing_domains SET protected = false WHERE domain = 'mobility';
-	SELECT set_routing_domains('{mobility,travel}');
+	-- A history that today's rules would refuse: jobs was enrolled once, and is protected now.
+	SELECT set_routing_domains('{travel}');
 	UPDATE webhook_routing_domains SET protected = true WHERE domain = 'jobs';
 	SELECT update_routing_settings('{"hash_salt": 42, "log_retention": "90 days"}', E'notes with "quotes",\ttabs\nand lines');
 	SELECT update_routing_percentage(100);
