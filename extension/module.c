@@ -18,7 +18,7 @@
 
 WEBHOOK_ROUTING_MODULE_MAGIC;
 
-void		_PG_init(void);
+void _PG_init(void);
 
 PG_FUNCTION_INFO_V1(webhook_routing_acquire_lock);
 PG_FUNCTION_INFO_V1(webhook_routing_invalidate);
@@ -39,8 +39,8 @@ _PG_init(void)
 Oid
 webhook_routing_relation(FunctionCallInfo fcinfo, const char *name)
 {
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	Oid			relation = get_relname_relid(name, schema);
+	Oid schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	Oid relation = get_relname_relid(name, schema);
 
 	if (!OidIsValid(relation))
 		elog(ERROR, "table %s of the extension webhook_routing is missing", name);
@@ -53,11 +53,11 @@ webhook_routing_relation(FunctionCallInfo fcinfo, const char *name)
 HeapTuple
 webhook_routing_newest_config(Relation config, Snapshot snapshot)
 {
-	Oid			index_oid = get_relname_relid("webhook_routing_config_version_key",
-											  RelationGetNamespace(config));
-	Relation	index;
+	Oid index_oid = get_relname_relid("webhook_routing_config_version_key",
+									  RelationGetNamespace(config));
+	Relation index;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	if (!OidIsValid(index_oid))
 		elog(ERROR, "index webhook_routing_config_version_key is missing");
@@ -83,11 +83,11 @@ webhook_routing_newest_config(Relation config, Snapshot snapshot)
 Datum
 webhook_routing_acquire_lock(PG_FUNCTION_ARGS)
 {
-	Oid			relid = webhook_routing_relation(fcinfo, "webhook_routing_config");
-	int64		newest = 0;
-	Relation	config;
-	Snapshot	snapshot;
-	HeapTuple	tuple;
+	Oid relid = webhook_routing_relation(fcinfo, "webhook_routing_config");
+	int64 newest = 0;
+	Relation config;
+	Snapshot snapshot;
+	HeapTuple tuple;
 
 	LockDatabaseObject(RelationRelationId, relid, 1, ExclusiveLock);
 
@@ -96,7 +96,7 @@ webhook_routing_acquire_lock(PG_FUNCTION_ARGS)
 	tuple = webhook_routing_newest_config(config, snapshot);
 	if (HeapTupleIsValid(tuple))
 	{
-		bool		isnull;
+		bool isnull;
 
 		newest = DatumGetInt64(heap_getattr(tuple, get_attnum(relid, "version"),
 											RelationGetDescr(config), &isnull));
@@ -123,8 +123,8 @@ webhook_routing_invalidate(PG_FUNCTION_ARGS)
 static struct
 {
 	LocalTransactionId transaction;
-	int64		version;
-}			rule_edit;
+	int64 version;
+} rule_edit;
 
 /*
  * webhook_routing_note_edit(version bigint), called by the row triggers of the rule tables
