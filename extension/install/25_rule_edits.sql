@@ -1,0 +1,519 @@
+-- The triggers of the rule tables: an edit is checked, stamped and recorded as a config row; a row of
+-- a dump takes the place of the fresh seed.
+
+-- Edits wait for the lock before they lock any row. (A parallel restore is spared that: it would
+-- wait for its own other half.)
+CREATE FUNCTION @extschema@.webhook_routing_rules_before() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF TG_OP = 'TRUNCATE' THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+			MESSAGE = format('TRUNCATE on %s is refused: its seeds stay', TG_TABLE_NAME),
+			HINT = format('DELETE FROM %s WHERE NOT installed;', TG_TABLE_NAME);
+	END IF;
+	PERFORM @extschema@.webhook_routing_lock();
+	RETURN NULL;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_rules_before() IS
+	'Internal: take the lock before rules are edited; refuse TRUNCATE';
+
+-- What tells an edit from a restore at the end of a statement: the config version that its row
+-- triggers were given. It is kept in the backend's memory (module.c), where no statement of a user
+-- reaches it; a setting could be changed by an expression in RETURNING, between the two triggers.
+CREATE FUNCTION @extschema@.webhook_routing_note_edit(version bigint) RETURNS void
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_routing_note_edit';
+COMMENT ON FUNCTION @extschema@.webhook_routing_note_edit(bigint) IS
+	'Internal: remember the config version of the edit under way; 0 for none';
+
+CREATE FUNCTION @extschema@.webhook_routing_noted_edit() RETURNS bigint
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_routing_noted_edit';
+COMMENT ON FUNCTION @extschema@.webhook_routing_noted_edit() IS
+	'Internal: the config version of the edit under way in this transaction; 0 when there is none';
+
+-- The config version that the edit under way will have.
+CREATE FUNCTION @extschema@.webhook_routing_rule_stamp() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	stamp bigint;
+BEGIN
+	PERFORM @extschema@.webhook_routing_lock();
+	stamp := (@extschema@.get_current_routing_config()).version + 1;
+	PERFORM @extschema@.webhook_routing_note_edit(stamp);
+	RETURN stamp;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_rule_stamp() IS
+	'Internal: the config version of the edit under way';
+
+-- Refuses to delete a row that was installed. Called with the row's name for people.
+CREATE FUNCTION @extschema@.webhook_routing_refuse_delete(what text, remedy text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+		MESSAGE = format('%s came with the extension and cannot be deleted', what),
+		DETAIL = 'A restored dump would bring it back.',
+		HINT = remedy;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_refuse_delete(text, text) IS
+	'Internal: refuse to delete a seed';
+
+-- The CHECK constraints say the same; this says it to people. "fine" is NULL for a NULL value, which
+-- is the NOT NULL constraints' affair.
+CREATE FUNCTION @extschema@.webhook_routing_check_value(
+	fine boolean, what text, value text, allowed text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF NOT fine THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('%s %L is refused', what, value),
+			HINT = format('Allowed: %s.', allowed);
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_check_value(boolean, text, text, text) IS
+	'Internal: raise unless a value is fine, saying what is allowed';
+
+CREATE FUNCTION @extschema@.webhook_routing_target_edited() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	config @extschema@.webhook_routing_config;
+BEGIN
+	PERFORM @extschema@.webhook_routing_lock();
+	config := @extschema@.get_current_routing_config();
+	IF TG_OP = 'DELETE' THEN
+		IF OLD.installed THEN
+			PERFORM @extschema@.webhook_routing_refuse_delete(format('target "%s"', OLD.name),
+				'A target that nothing names is never called; leave it.'::text);
+		ELSIF OLD.name IN (config.unified_webhook, config.default_webhook) THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_in_use',
+				MESSAGE = format('target "%s" is the unified or default one', OLD.name),
+				HINT = 'First name another: SELECT update_routing_settings(''{"unified_webhook": "..."}'');';
+		ELSIF EXISTS (SELECT FROM @extschema@.webhook_routing_domains d
+					   WHERE d.legacy_target = OLD.name) THEN
+			RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
+				MESSAGE = format('target "%s" is the legacy target of a domain', OLD.name),
+				HINT = format('SELECT domain FROM webhook_routing_domains WHERE legacy_target = %L;',
+							  OLD.name);
+		END IF;
+		PERFORM @extschema@.webhook_routing_rule_stamp();
+		RETURN OLD;
+	ELSIF TG_OP = 'UPDATE' THEN
+		NEW.installed := OLD.installed;
+		NEW.is_seed := OLD.is_seed;
+		NEW.config_version := OLD.config_version;
+		IF NEW IS NOT DISTINCT FROM OLD THEN
+			RETURN NULL;
+		ELSIF NEW.name <> OLD.name THEN
+			RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+				MESSAGE = format('target "%s" cannot be renamed: the log and the history name it',
+								 OLD.name),
+				HINT = 'Insert the new target, then let domains name it.';
+		END IF;
+	ELSE
+		NEW.installed := false;
+	END IF;
+
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$', 'target name'::text, NEW.name,
+		'up to 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit'::text);
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.timeout_ms BETWEEN 50 AND 60000, 'timeout_ms'::text, NEW.timeout_ms::text,
+		'50 to 60000'::text);
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.fallback_policy IN ('connect', 'error', 'any'), 'fallback_policy'::text,
+		NEW.fallback_policy, 'connect, error, any'::text);
+	PERFORM @extschema@.webhook_routing_check_url(NEW.name, NEW.url);
+	IF NEW.retired AND (TG_OP = 'INSERT' OR NOT OLD.retired) THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('target "%s" cannot be retired yet', NEW.name),
+			DETAIL = 'It has not been shown that it had no traffic for the soak at 100 %.',
+			HINT = 'Leave the legacy function deployed: without it the kill switch has nowhere to go.';
+	END IF;
+	NEW.is_seed := false;
+	NEW.config_version := @extschema@.webhook_routing_rule_stamp();
+	RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_target_edited() IS
+	'Internal: check an edited target and stamp it';
+
+CREATE FUNCTION @extschema@.webhook_routing_domain_edited() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	config @extschema@.webhook_routing_config;
+BEGIN
+	PERFORM @extschema@.webhook_routing_lock();
+	config := @extschema@.get_current_routing_config();
+	IF TG_OP = 'DELETE' THEN
+		IF OLD.installed THEN
+			PERFORM @extschema@.webhook_routing_refuse_delete(format('domain "%s"', OLD.domain),
+				format('UPDATE webhook_routing_domains SET enabled = false WHERE domain = %L;',
+					   OLD.domain));
+		ELSIF OLD.domain = ANY (config.domains) THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_in_use',
+				MESSAGE = format('domain "%s" is enrolled', OLD.domain),
+				HINT = format('First: SELECT set_routing_domains(%L, ''why'');',
+							  array_remove(config.domains, OLD.domain));
+		ELSIF EXISTS (SELECT FROM @extschema@.webhook_routing_keywords k
+					   WHERE k.domain = OLD.domain) THEN
+			RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
+				MESSAGE = format('domain "%s" has keywords', OLD.domain),
+				HINT = format('First: DELETE FROM webhook_routing_keywords WHERE domain = %L;',
+							  OLD.domain);
+		END IF;
+		PERFORM @extschema@.webhook_routing_rule_stamp();
+		RETURN OLD;
+	ELSIF TG_OP = 'UPDATE' THEN
+		NEW.installed := OLD.installed;
+		NEW.is_seed := OLD.is_seed;
+		NEW.config_version := OLD.config_version;
+		IF NEW IS NOT DISTINCT FROM OLD THEN
+			RETURN NULL;
+		ELSIF NEW.domain <> OLD.domain THEN
+			RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+				MESSAGE = format('domain "%s" cannot be renamed: the log and the history name it',
+								 OLD.domain),
+				HINT = 'Insert the new domain and its keywords, then disable the old one.';
+		ELSIF OLD.protected AND NOT NEW.protected THEN
+			RAISE EXCEPTION USING ERRCODE = 'WR001',
+				MESSAGE = format('domain "%s" is protected and stays protected', NEW.domain),
+				DETAIL = 'A protected domain is never routed to the unified target.',
+				HINT = 'A domain of your own can be deleted and inserted anew; one that came with the '
+					   'extension stays as it is.';
+		END IF;
+	ELSE
+		NEW.installed := false;
+	END IF;
+
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.domain ~ '^[a-z0-9][a-z0-9_-]{0,62}$' AND NEW.domain <> 'unknown',
+		'domain name'::text, NEW.domain,
+		'up to 63 small letters, digits, dashes and underscores, but not "unknown"'::text);
+	IF NOT EXISTS (SELECT FROM @extschema@.webhook_routing_targets t
+					WHERE t.name = NEW.legacy_target) THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('there is no target "%s"', NEW.legacy_target),
+			HINT = format('INSERT INTO webhook_routing_targets (name) VALUES (%L);', NEW.legacy_target);
+	END IF;
+	IF NEW.percentage IS NOT NULL THEN
+		PERFORM @extschema@.webhook_routing_check_percentage(NEW.percentage);
+	END IF;
+	IF NEW.protected AND NEW.percentage IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'WR001',
+			MESSAGE = format('protected domain "%s" cannot have a percentage', NEW.domain),
+			DETAIL = 'A protected domain is never routed to the unified target.',
+			HINT = 'Leave its percentage NULL.';
+	END IF;
+	NEW.is_seed := false;
+	NEW.config_version := @extschema@.webhook_routing_rule_stamp();
+	RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_domain_edited() IS
+	'Internal: check an edited domain and stamp it';
+
+CREATE FUNCTION @extschema@.webhook_routing_keyword_edited() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	PERFORM @extschema@.webhook_routing_lock();
+	IF TG_OP = 'DELETE' THEN
+		IF OLD.installed THEN
+			PERFORM @extschema@.webhook_routing_refuse_delete(
+				format('%s "%s" of %s', OLD.kind, OLD.pattern, OLD.domain),
+				format('UPDATE webhook_routing_keywords SET enabled = false '
+					   'WHERE (domain, kind, pattern) = (%L, %L, %L);',
+					   OLD.domain, OLD.kind, OLD.pattern));
+		END IF;
+		PERFORM @extschema@.webhook_routing_rule_stamp();
+		RETURN OLD;
+	ELSIF TG_OP = 'UPDATE' THEN
+		NEW.installed := OLD.installed;
+		NEW.is_seed := OLD.is_seed;
+		NEW.config_version := OLD.config_version;
+		IF NEW IS NOT DISTINCT FROM OLD THEN
+			RETURN NULL;
+		ELSIF OLD.installed AND (NEW.domain, NEW.kind, NEW.pattern)
+			  <> (OLD.domain, OLD.kind, OLD.pattern) THEN
+			RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+				MESSAGE = format('%s "%s" of %s came with the extension and keeps its pattern',
+								 OLD.kind, OLD.pattern, OLD.domain),
+				HINT = format('UPDATE webhook_routing_keywords SET enabled = false WHERE (domain, kind, pattern) '
+							  '= (%L, %L, %L); then insert another.', OLD.domain, OLD.kind, OLD.pattern);
+		END IF;
+	ELSE
+		NEW.installed := false;
+	END IF;
+
+	IF NOT EXISTS (SELECT FROM @extschema@.webhook_routing_domains d WHERE d.domain = NEW.domain) THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('there is no domain "%s"', NEW.domain),
+			HINT = format('INSERT INTO webhook_routing_domains (domain, legacy_target) VALUES (%L, ''...'');',
+						  NEW.domain);
+	END IF;
+	IF NEW.pattern LIKE '%*%' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('pattern "%s" contains an asterisk, which has no meaning', NEW.pattern),
+			HINT = format('INSERT INTO webhook_routing_keywords (domain, kind, pattern, match) '
+						  'VALUES (%L, %L, %L, ''prefix'');',
+						  NEW.domain, NEW.kind, replace(NEW.pattern, '*', ''));
+	END IF;
+	IF NEW.kind = 'button' AND NEW.match = 'word' THEN
+		NEW.match := 'exact';
+	END IF;
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.kind IN ('keyword', 'button'), 'kind'::text, NEW.kind, 'keyword, button'::text);
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.match IN ('word', 'prefix', 'exact'), 'match'::text, NEW.match,
+		'word, prefix, exact'::text);
+	PERFORM @extschema@.webhook_routing_check_value(
+		NEW.language ~ '^[a-z]{2,3}$', 'language'::text, NEW.language,
+		'a code such as en, fr, rw, sw, or NULL'::text);
+	PERFORM @extschema@.webhook_routing_check_value(
+		octet_length(NEW.pattern) <= 128 AND NEW.pattern !~ '[[:cntrl:]]'
+		AND NEW.pattern ~ '[^[:space:][:punct:]]', 'pattern'::text, NEW.pattern,
+		'up to 128 bytes on one line, with at least one letter or digit'::text);
+	NEW.is_seed := false;
+	NEW.config_version := @extschema@.webhook_routing_rule_stamp();
+	RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_keyword_edited() IS
+	'Internal: check an edited keyword or button and stamp it';
+
+-- Name of a rule row for people.
+CREATE FUNCTION @extschema@.webhook_routing_rule_name(rule jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	SELECT CASE WHEN rule ? 'pattern'
+				THEN format('%s "%s" of %s', rule ->> 'kind', rule ->> 'pattern', rule ->> 'domain')
+				WHEN rule ? 'legacy_target' THEN 'domain ' || (rule ->> 'domain')
+				ELSE 'target ' || (rule ->> 'name') END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_rule_name(jsonb) IS
+	'Internal: how a rule row is called in the history';
+
+-- Records one statement's edits of a rule table as one config row. Only edits of rows that stay
+-- what they are called appear as old -> new; a renamed keyword is one removed and one added.
+CREATE FUNCTION @extschema@.webhook_routing_rules_edited() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	stamp   bigint := @extschema@.webhook_routing_noted_edit();
+	newest  bigint;
+	edit    text;
+	result  @extschema@.webhook_routing_config;
+	problem text;
+BEGIN
+	-- One statement may insert, update and delete; its later triggers find the first one's row.
+	newest := (@extschema@.get_current_routing_config()).version;
+	IF stamp NOT IN (newest, newest + 1) THEN
+		RETURN NULL;	-- restored rows; their config row is restored too
+	END IF;
+	IF TG_OP = 'INSERT' THEN
+		SELECT string_agg(@extschema@.webhook_routing_rule_name(to_jsonb(n)) || ' added', '; ')
+		  INTO edit FROM new_rows n;
+	ELSIF TG_OP = 'DELETE' THEN
+		SELECT string_agg(@extschema@.webhook_routing_rule_name(to_jsonb(o)) || ' removed', '; ')
+		  INTO edit FROM old_rows o;
+	ELSE
+		SELECT string_agg(
+				   CASE WHEN n.rule IS NULL THEN o.name || ' removed'
+						WHEN o.rule IS NULL THEN n.name || ' added'
+						ELSE format('%s: %s', n.name,
+									@extschema@.webhook_routing_difference(o.rule, n.rule)) END, '; ')
+		  INTO edit
+		  FROM (SELECT to_jsonb(t) AS rule, @extschema@.webhook_routing_rule_name(to_jsonb(t)) AS name
+				  FROM old_rows t) o
+		  FULL JOIN (SELECT to_jsonb(t) AS rule,
+							@extschema@.webhook_routing_rule_name(to_jsonb(t)) AS name
+					   FROM new_rows t) n USING (name);
+	END IF;
+	IF edit IS NULL THEN
+		RETURN NULL;
+	END IF;
+	result := @extschema@.webhook_routing_append('{}'::jsonb, NULL::text, edit);
+	PERFORM @extschema@.webhook_routing_note_edit(result.version);
+	problem := @extschema@.webhook_routing_rules_problem();
+	IF problem IS NOT NULL AND TG_OP <> 'DELETE' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('the rules could not be compiled with this edit: %s', problem),
+			HINT = 'Take rows back: disabled keywords and those of disabled domains do not count.';
+	END IF;
+	RAISE NOTICE 'Routing rules updated (%), percentage %, %',
+		CASE WHEN length(edit) > 200 THEN left(edit, 200) || '...' ELSE edit END,
+		result.percentage, @extschema@.webhook_routing_state(result.enabled, result.domains);
+	RETURN NULL;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_rules_edited() IS
+	'Internal: append the config row that records an edit of the rules';
+
+-- What a restored row says is not checked, so only the owner may bring one.
+CREATE FUNCTION @extschema@.webhook_routing_owner_only() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF NOT pg_has_role(current_user, (SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID),
+					   'USAGE') THEN
+		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+			MESSAGE = format('only the owner of %s restores its rows', TG_TABLE_NAME),
+			HINT = 'Leave the version and the date out; they are given.';
+	END IF;
+	PERFORM @extschema@.webhook_routing_note_edit(0::bigint);
+	RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_owner_only() IS
+	'Internal: let nobody but the owner restore rows';
+
+-- A restored row takes the place of the untouched seed of the same name. No search_path is pinned,
+-- since the trigger fires only where it is empty.
+CREATE FUNCTION @extschema@.webhook_routing_rule_restored() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+AS $function$
+BEGIN
+	IF TG_TABLE_NAME = 'webhook_routing_targets' THEN
+		PERFORM @extschema@.webhook_routing_check_url(NEW.name, NEW.url);
+		UPDATE @extschema@.webhook_routing_targets t
+		   SET url = NEW.url, timeout_ms = NEW.timeout_ms, fallback_policy = NEW.fallback_policy,
+			   retired = NEW.retired, is_seed = NEW.is_seed, config_version = NEW.config_version
+		 WHERE t.name = NEW.name AND t.is_seed;
+	ELSIF TG_TABLE_NAME = 'webhook_routing_domains' THEN
+		UPDATE @extschema@.webhook_routing_domains d
+		   SET legacy_target = NEW.legacy_target, protected = NEW.protected,
+			   percentage = NEW.percentage, priority = NEW.priority, enabled = NEW.enabled,
+			   is_seed = NEW.is_seed, config_version = NEW.config_version
+		 WHERE d.domain = NEW.domain AND d.is_seed;
+	ELSE
+		UPDATE @extschema@.webhook_routing_keywords k
+		   SET match = NEW.match, language = NEW.language, enabled = NEW.enabled,
+			   is_seed = NEW.is_seed, config_version = NEW.config_version
+		 WHERE k.domain = NEW.domain AND k.kind = NEW.kind AND k.pattern = NEW.pattern AND k.is_seed;
+	END IF;
+	IF FOUND THEN
+		RETURN NULL;
+	END IF;
+	RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_rule_restored() IS
+	'Internal: let a restored row take the place of the fresh seed';
+
+-- The three tables have the same triggers; they fire in the order of their names. The only UPDATE that
+-- brings its own config_version is the one of webhook_routing_rule_restored().
+DO $do$
+DECLARE
+	subject text;
+BEGIN
+	FOREACH subject IN ARRAY '{target,domain,keyword}'::text[] LOOP
+		EXECUTE replace($triggers$
+			CREATE TRIGGER a_lock BEFORE INSERT OR UPDATE OR DELETE
+				ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH STATEMENT
+				WHEN (pg_catalog.current_setting('search_path') NOT IN ('', '""'))
+				EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+			COMMENT ON TRIGGER a_lock ON @extschema@.webhook_routing_SUBJECTs IS
+				'Waits for the lock that serialises changes, before any row is locked';
+
+			CREATE TRIGGER a_owner_only BEFORE INSERT ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
+								   AND pg_catalog.current_setting('search_path') IN ('', '""'))
+				EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
+			COMMENT ON TRIGGER a_owner_only ON @extschema@.webhook_routing_SUBJECTs IS
+				'Lets nobody but the owner restore a row';
+
+			CREATE TRIGGER a_restored_row BEFORE INSERT ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH ROW WHEN (NEW.config_version IS NOT NULL
+								   AND pg_catalog.current_setting('search_path') IN ('', '""'))
+				EXECUTE FUNCTION @extschema@.webhook_routing_rule_restored();
+			COMMENT ON TRIGGER a_restored_row ON @extschema@.webhook_routing_SUBJECTs IS
+				'Lets a restored row take the place of the fresh seed';
+
+			CREATE TRIGGER b_new_row BEFORE INSERT ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH ROW WHEN (NEW.config_version IS NULL
+								   OR pg_catalog.current_setting('search_path') NOT IN ('', '""'))
+				EXECUTE FUNCTION @extschema@.webhook_routing_SUBJECT_edited();
+			COMMENT ON TRIGGER b_new_row ON @extschema@.webhook_routing_SUBJECTs IS
+				'Checks a new SUBJECT and gives it its config version';
+
+			CREATE TRIGGER b_edited_row BEFORE UPDATE ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() = 0
+								   OR NEW.config_version = OLD.config_version)
+				EXECUTE FUNCTION @extschema@.webhook_routing_SUBJECT_edited();
+			COMMENT ON TRIGGER b_edited_row ON @extschema@.webhook_routing_SUBJECTs IS
+				'Checks an edited SUBJECT and gives it its config version';
+
+			CREATE TRIGGER b_restored_seed BEFORE UPDATE ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH ROW WHEN (pg_catalog.pg_trigger_depth() > 0
+								   AND NEW.config_version <> OLD.config_version)
+				EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
+			COMMENT ON TRIGGER b_restored_seed ON @extschema@.webhook_routing_SUBJECTs IS
+				'Lets nobody but the owner replace a seed by a restored row';
+
+			CREATE TRIGGER b_removed_row BEFORE DELETE ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH ROW EXECUTE FUNCTION @extschema@.webhook_routing_SUBJECT_edited();
+			COMMENT ON TRIGGER b_removed_row ON @extschema@.webhook_routing_SUBJECTs IS
+				'Refuses to remove a SUBJECT that came with the extension or is in use';
+
+			CREATE TRIGGER c_record_insert AFTER INSERT ON @extschema@.webhook_routing_SUBJECTs
+				REFERENCING NEW TABLE AS new_rows
+				FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
+			COMMENT ON TRIGGER c_record_insert ON @extschema@.webhook_routing_SUBJECTs IS
+				'Appends the config row that records what was added';
+
+			CREATE TRIGGER c_record_update AFTER UPDATE ON @extschema@.webhook_routing_SUBJECTs
+				REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+				FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
+			COMMENT ON TRIGGER c_record_update ON @extschema@.webhook_routing_SUBJECTs IS
+				'Appends the config row that records what was edited';
+
+			CREATE TRIGGER c_record_delete AFTER DELETE ON @extschema@.webhook_routing_SUBJECTs
+				REFERENCING OLD TABLE AS old_rows
+				FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_edited();
+			COMMENT ON TRIGGER c_record_delete ON @extschema@.webhook_routing_SUBJECTs IS
+				'Appends the config row that records what was removed';
+
+			CREATE TRIGGER invalidate_ruleset AFTER INSERT OR UPDATE OR DELETE
+				ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_invalidate();
+			ALTER TABLE @extschema@.webhook_routing_SUBJECTs ENABLE ALWAYS TRIGGER invalidate_ruleset;
+			COMMENT ON TRIGGER invalidate_ruleset ON @extschema@.webhook_routing_SUBJECTs IS
+				'Makes every backend reload its ruleset when the edit commits';
+
+			CREATE TRIGGER no_truncate BEFORE TRUNCATE ON @extschema@.webhook_routing_SUBJECTs
+				FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.webhook_routing_rules_before();
+			COMMENT ON TRIGGER no_truncate ON @extschema@.webhook_routing_SUBJECTs IS
+				'Refuses TRUNCATE, which would take the seeds along';
+		$triggers$, 'SUBJECT', subject);
+	END LOOP;
+END
+$do$;
+
+CREATE TRIGGER a_owner_only BEFORE INSERT ON @extschema@.webhook_routing_config
+	FOR EACH ROW
+	WHEN (NEW.version IS NOT NULL AND NEW.created_at IS NOT NULL
+		  AND pg_catalog.current_setting('search_path') IN ('', '""'))
+	EXECUTE FUNCTION @extschema@.webhook_routing_owner_only();
+COMMENT ON TRIGGER a_owner_only ON @extschema@.webhook_routing_config IS
+	'Lets nobody but the owner restore a row';
