@@ -57,7 +57,7 @@ void buffer_reset(struct worker *worker, struct buffer *buffer, size_t kept)
     buffer->room = 0;
 }
 
-/* ---- addresses ---- */
+/* ---- addresses: what extension/install/22_rule_checks.sql refuses in a URL, and more ---- */
 
 static const char *refused_v4(uint32_t address)
 {

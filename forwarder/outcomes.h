@@ -28,10 +28,10 @@ struct outcome
     uint8_t id[16], decision_id[16];
     int64_t created_us;
     int attempt, item;
-    int bucket;      /* -1: none */
-    int percentage;  /* hundredths; -1: none */
-    int http_status; /* 0: none */
-    int64_t config_version;
+    int bucket;              /* -1: none */
+    int percentage;          /* hundredths; -1: none */
+    int http_status;         /* 0: none */
+    int64_t config_version;  /* 0: none */
     double response_time_ms; /* negative: none, the attempt was not made */
     bool success, ambiguous;
     const char *routed_to;                      /* a literal */

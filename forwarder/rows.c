@@ -38,7 +38,7 @@
     X(9, TEXT, 1009, put_text, reason)                                                             \
     X(10, INT4, 1007, put_optional, bucket)                                                        \
     X(11, NUMERIC, 1231, put_percentage, percentage)                                               \
-    X(12, INT8, 1016, put_long, config_version)                                                    \
+    X(12, INT8, 1016, put_version, config_version)                                                 \
     X(13, TEXT, 1009, put_text, from_number)                                                       \
     X(14, TEXT, 1009, put_text, message_id)                                                        \
     X(15, TEXT, 1009, put_text, message_type)                                                      \
@@ -100,6 +100,12 @@ static bool put_long(struct rows_column *column, int64_t value)
     uint64_t bytes = htobe64((uint64_t) value);
 
     return put_element(column, &bytes, sizeof bytes);
+}
+
+/* Versions begin with 1: where nothing was in force there is none. */
+static bool put_version(struct rows_column *column, int64_t value)
+{
+    return value == 0 ? put_null(column) : put_long(column, value);
 }
 
 static bool put_time(struct rows_column *column, int64_t value)

@@ -142,6 +142,7 @@ SELECT left(url, 50) AS url, webhook_routing_url_problem(url) AS problem
 	'https://example.org/x?y=%41', 'https://example.org/%2e%2E/x', 'https://example.org/%', 'https://example.org/%zz',
 	'https://example.org/a/../x', 'https://example.org/./x', 'https://example.org/x/..', 'https://example.org/.?y',
 	'http://METADATA.google.internal./', 'http://100.100.100.200/', 'http://%31%36%39.254.169.254/',
+	'http://192.0.0.192/', 'http://0.1.2.3/', 'http://224.0.0.1/', 'http://255.255.255.255/', 'http://[ff02::1]/',
 	'http://example.org/' || repeat('x', 2048)]) WITH ORDINALITY AS u (url, place) ORDER BY place;
 UPDATE webhook_routing_targets SET url = 'http://169.254.169.254/' WHERE name = 'wa-webhook-jobs';
 INSERT INTO webhook_routing_targets (name, url) VALUES ('x', 'file:///etc/passwd');

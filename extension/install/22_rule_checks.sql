@@ -2,7 +2,8 @@
 -- targets that keep protected domains apart from unified.
 
 -- What is wrong with a URL that webhooks would be sent to; NULL when nothing is. The forwarder
--- checks the address it connects to as well, since a name may lead anywhere.
+-- checks the address it connects to as well, since a name may lead anywhere: the addresses below are
+-- those of forwarder/limits.c.
 CREATE FUNCTION @extschema@.webhook_routing_url_problem(url text) RETURNS text
 LANGUAGE plpgsql STRICT IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -64,10 +65,10 @@ BEGIN
 	END IF;
 	IF address <<= ANY ('{169.254.0.0/16,fe80::/10}'::inet[]) THEN
 		RETURN 'its address is link-local';
-	ELSIF address = ANY ('{fd00:ec2::254,100.100.100.200}'::inet[]) THEN
+	ELSIF address = ANY ('{fd00:ec2::254,100.100.100.200,192.0.0.192}'::inet[]) THEN
 		RETURN 'its host is a metadata service';
-	ELSIF address = ANY ('{0.0.0.0,::}'::inet[]) THEN
-		RETURN 'its address is unspecified';
+	ELSIF address <<= ANY ('{0.0.0.0/8,224.0.0.0/3,::/128,ff00::/8}'::inet[]) THEN
+		RETURN 'its address is no host''s';
 	END IF;
 	RETURN NULL;
 END

@@ -139,8 +139,8 @@ BEGIN
 	PERFORM @extschema@.webhook_routing_check_url(NEW.name, NEW.url);
 	IF NEW.retired AND (TG_OP = 'INSERT' OR NOT OLD.retired) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('target "%s" cannot be retired yet', NEW.name),
-			DETAIL = 'It has not been shown that it had no traffic for the soak at 100 %.',
+			MESSAGE = format('target "%s" cannot be retired', NEW.name),
+			DETAIL = 'This version cannot show that a function has had no traffic for long enough.',
 			HINT = 'Leave the legacy function deployed: without it the kill switch has nowhere to go.';
 	END IF;
 	NEW.is_seed := false;

@@ -35,6 +35,7 @@ static void arrays(void **state)
     first->webhook_name = "wa";
     second->bucket = 9999;
     second->percentage = -1;
+    second->config_version = 7;
     assert_true(rows_encode(&rows, first, 2));
     assert_int_equal(word(&rows, 9, 0), 1);  /* dimensions */
     assert_int_equal(word(&rows, 9, 8), 23); /* int4 */
@@ -48,6 +49,9 @@ static void arrays(void **state)
     assert_int_equal(word(&rows, 5, 26), UINT32_MAX);
     numeric = rows.columns[10].data + 24;
     assert_memory_equal(numeric, "\0\2\0\0\0\0\0\2\0\x21\x0c\xe4", 12); /* 33, 3300 */
+    assert_int_equal(word(&rows, 11, 20), UINT32_MAX); /* config_version: null, 7 */
+    assert_int_equal(word(&rows, 11, 24), 8);
+    assert_int_equal(word(&rows, 11, 32), 7);
     assert_true(rows_encode(&rows, second, 1)); /* a second batch starts anew */
     assert_int_equal(word(&rows, 9, 12), 1);
     rows_free(&rows);
