@@ -84,7 +84,7 @@ stop_everything() {
     rm -f "$CLUSTER_DIR/env"
 }
 
-# ready_line: the ports that the stand-in functions have announced
+# functions_ready: whether the stand-in functions have announced their ports
 functions_ready() { grep -q '^ready ' "$CLUSTER_DIR/functions.log"; }
 
 start_functions() {
@@ -103,8 +103,6 @@ start_forwarder() {
     ADMIN_URL=http://127.0.0.1:$admin_port
     echo quickstart >"$token"
     own "$token"
-    mkdir -p "$CLUSTER_HOME/spool"
-    own "$CLUSTER_HOME/spool"
     : >"$CLUSTER_DIR/forwarder.log"
     DATABASE_URL=$(cluster_url "$DATABASE" "$ROLE") process_start \
         "$CLUSTER_DIR/forwarder.pid" "$CLUSTER_DIR/forwarder.log" "${UNPRIVILEGED[@]}" \
@@ -279,10 +277,10 @@ cluster_open "$DIR"
 stop_programs
 cluster_stop
 build
-stage_install "$@"
+stage_install
 mkdir -p "$CLUSTER_HOME/bin"
 install -m 755 "$SOURCE_TREE/build/standin-functions" "$CLUSTER_HOME/bin/"
-cluster_start "$@"
+cluster_start
 prepare_database
 step database "PostgreSQL $(postgresql_major) of its own, socket in $CLUSTER_SOCKET"
 start_functions
