@@ -19,7 +19,9 @@ $node->safe_psql('postgres', 'CREATE EXTENSION webhook_routing');
 # Each transaction stores a batch over five days, and stores it again; and now and then a day's
 # partition goes back into DEFAULT, so that routing_maintain() always has one to make.
 my $dir = PostgreSQL::Test::Utils::tempdir();
-my $batch = q{store_routing_logs(array_agg(md5(:key || '-' || i)::uuid), array_agg(date_trunc('minute', now() - i % 5 * interval '1 day')),
+# Times are fixed with the ids, as a forwarder does: a minute that begins between the two is no matter.
+my $minute = time - time % 60;
+my $batch = qq{store_routing_logs(array_agg(md5(:key || '-' || i)::uuid), array_agg(to_timestamp($minute) - i % 5 * interval '1 day'),
 	array_agg(NULL::uuid), array_agg(1), array_agg(0), array_agg('w'::text), array_agg((ARRAY['jobs', 'property'])[1 + i % 2]),
 	array_agg('legacy'::text), array_agg(NULL::text), array_agg(i), array_agg(NULL::numeric), array_agg(NULL::bigint),
 	array_agg(NULL::text), array_agg(NULL::text), array_agg(NULL::text), array_agg(NULL::text), array_agg(200),
