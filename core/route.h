@@ -301,6 +301,15 @@ size_t route_decide_items(const route_ruleset *ruleset, const void *payload, siz
 /* Number of items in a payload (at least 1), without a ruleset. */
 size_t route_count_items(const void *payload, size_t length);
 
+/* Cuts a webhook down to the items for which keep(context, item) is true, numbered as
+ * route_decide_items() does. What is left is the payload's own bytes in their order, valid JSON
+ * when the payload is: dropped items go with their commas, arrays, changes and entries that lose
+ * all their items go whole, and contacts[] keeps those that belong to a kept message or to none.
+ * `out` has room for `length` bytes. Returns the bytes written; 0 when nothing is kept. */
+typedef bool (*route_keep_item)(void *context, size_t item);
+size_t route_cut(const void *payload, size_t length, route_keep_item keep, void *context,
+                 void *out);
+
 /* Whether the bytes are one JSON text by RFC 8259 (UTF-8, no byte order mark, nesting within
  * ROUTE_MAX_DEPTH). Lone surrogate escapes and \u0000 are JSON. */
 bool route_is_json(const void *bytes, size_t length);

@@ -30,6 +30,7 @@ enum option_kind
     KIND_SECRET,
     KIND_LEVEL,
     KIND_SERVER,
+    KIND_SYNC,
     KIND_SECTION /* a heading of the help; help is its title */
 };
 
@@ -273,6 +274,10 @@ static bool put(struct options *options, const struct option_row *row, const cha
         break;
     case KIND_SERVER:
         good = known_server(value);
+        break;
+    case KIND_SYNC:
+        good = strcmp(value, "grouped") == 0 || strcmp(value, "wait") == 0;
+        *(bool *) field = strcmp(value, "wait") == 0;
         break;
     default:
         break;

@@ -20,7 +20,8 @@
 /*  SECTION(title)
  *  OPTION(field, kind, flag, default, what VALUE is, variable of a secret's value, help)
  *  Kinds: TEXT, COUNT (1..), DURATION (us; "100ms", "10s", "1min"), SIZE (bytes; "4MiB"),
- *  SECRET (text of a file), LEVEL, SERVER (a libpq target_session_attrs). */
+ *  SECRET (text of a file), LEVEL, SERVER (a libpq target_session_attrs), SYNC (when
+ *  the spool is brought to the disk). */
 #define OPTIONS_TABLE(SECTION, OPTION)                                                             \
     SECTION("Listening")                                                                           \
     OPTION(listen, TEXT, "listen", "127.0.0.1:8080", "HOST:PORT", "",                              \
@@ -34,12 +35,25 @@
     OPTION(verify_token, SECRET, "verify-token-file", "", "FILE",                                  \
            "WEBHOOK_FORWARDER_VERIFY_TOKEN",                                                       \
            "the token that WhatsApp sends to verify the URL; without one, verification is refused") \
+    OPTION(app_secrets, SECRET, "app-secret-file", "", "FILE",                                     \
+           "WEBHOOK_FORWARDER_APP_SECRETS",                                                        \
+           "the app secrets of Meta, one a line: a webhook has to be signed with one of them "     \
+           "(X-Hub-Signature-256), and the parts of a split one are signed with the first; without " \
+           "one, signatures are passed on unread and nothing is split")                            \
     SECTION("Functions")                                                                           \
     OPTION(functions_url, TEXT, "functions-url", "", "URL", "",                                    \
            "URL of a function is this, / and its name, unless the target has a URL of its own")    \
     OPTION(function_headers, SECRET, "function-header-file", "", "FILE",                           \
            "WEBHOOK_FORWARDER_FUNCTION_HEADERS",                                                   \
            "lines `Name: value` sent to every function, such as Authorization")                    \
+    OPTION(default_target, TEXT, "default-target", "wa-webhook", "NAME", "",                       \
+           "the function that gets everything while no rules have ever been had")                  \
+    OPTION(breaker_failures, COUNT, "breaker-failures", "5", "N", "",                              \
+           "failures in a row after which a function is left alone for a while")                   \
+    OPTION(breaker_rate, COUNT, "breaker-rate", "50", "PERCENT", "",                               \
+           "share of failures within 10 s after which it is too")                                  \
+    OPTION(breaker_minimum, COUNT, "breaker-minimum", "20", "N", "",                               \
+           "attempts that such a share is made of at least")                                       \
     SECTION("Database")                                                                            \
     OPTION(database_url, SECRET, "database-url-file", "", "FILE", "DATABASE_URL",                  \
            "libpq connection string or URI, several hosts included; without one libpq's own "      \
@@ -53,11 +67,22 @@
     OPTION(log_interval, DURATION, "log-interval", "50ms", "TIME", "",                             \
            "longest time that a log row waits for its batch to fill")                              \
     OPTION(log_queue, COUNT, "log-queue", "50000", "ROWS", "",                                     \
-           "log rows that may wait while the database does not take them; then webhooks are "      \
-           "refused with 503")                                                                     \
+           "log rows that may wait in memory while the database does not take them; more wait in "  \
+           "the spool alone, or without a spool webhooks are refused with 503")                    \
+    SECTION("Spool")                                                                               \
+    OPTION(spool_directory, TEXT, "spool-directory", "", "DIR", "",                                \
+           "where decisions wait until the database has them, and the last rules; without it "     \
+           "STATE_DIRECTORY (systemd sets it), else /var/lib/webhook-forwarder")                   \
+    OPTION(spool_size, SIZE, "spool-size", "1GiB", "SIZE", "",                                     \
+           "most bytes that wait there")                                                           \
+    OPTION(spool_sync, SYNC, "spool-sync", "grouped", "WHEN", "",                                  \
+           "`grouped`: written before a webhook is relayed (a kill loses nothing) and on the disk " \
+           "100 ms later at most (a power cut loses as much); `wait`: on the disk before")         \
+    OPTION(spool_lock_timeout, DURATION, "spool-lock-timeout", "30s", "TIME", "",                  \
+           "to wait at the start for another forwarder to leave the directory")                    \
     SECTION("Deadlines")                                                                           \
     OPTION(decide_timeout, DURATION, "decide-timeout", "100ms", "TIME", "",                        \
-           "for the database to decide; then 503")                                                 \
+           "for the database to decide; then the last rules decide here")                          \
     OPTION(connect_timeout, DURATION, "connect-timeout", "500ms", "TIME", "",                      \
            "for a connection to a function, name lookup and TLS included")                         \
     OPTION(attempt_timeout, DURATION, "attempt-timeout", "10s", "TIME", "",                        \
@@ -99,6 +124,7 @@
 #define OPTION_TYPE_SECRET const char *
 #define OPTION_TYPE_LEVEL int
 #define OPTION_TYPE_SERVER const char *
+#define OPTION_TYPE_SYNC bool /* wait */
 
 /* The settings in force: made once at start, then read by every thread. Text that was not given is
  * "", a secret that was not given NULL. */

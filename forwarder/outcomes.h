@@ -16,6 +16,7 @@
 #include "loop.h"
 
 struct request;
+struct spool_segment;
 struct worker;
 
 #define ITEM_LIMIT 1000 /* items of one POST that are logged; Meta sends at most as many */
@@ -25,6 +26,8 @@ struct worker;
 struct outcome
 {
     struct outcome *next;
+    struct spool_segment *segment; /* where its DECIDED record stands; NULL: in no spool */
+    uint64_t place;                /* of that record, in bytes from the segment's beginning */
     uint8_t id[16], decision_id[16];
     int64_t created_us;
     int attempt, item;

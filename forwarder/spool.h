@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * spool.h: the durable log in files, between a decision and its rows in the database.
+ *
+ * Before an attempt its rows are written as a DECIDED record, after it an OUTCOME record follows;
+ * both leave in the one write() of the turn (spool_turn), the first before the function is called,
+ * the second before the client is answered. A segment is a file of such records, of one worker; it
+ * is removed when the database has every row of it. What a killed forwarder leaves is read by the
+ * next one: rows with an outcome as they are, rows without one as `outcome unknown`. A row that is
+ * in the database already is not stored twice (same id, same time), so reading twice is harmless.
+ *
+ *     spool.c      the directory, a worker's segments, the turn's write
+ *     segment.c    one file: made, written, read to its last good record, removed
+ *     record.c     rows to bytes and back; pure
+ *     replay.c     rows out of segments that are not written any more
+ *     syncer.c     a thread that brings what was written to the disk
+ *
+ * Threads: `struct spool_directory` belongs to the process, `struct spool` to its worker's thread.
+ */
+#ifndef SPOOL_H
+#define SPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "loop.h"
+
+struct options;
+struct outcome;
+struct spool;
+struct spool_directory;
+struct spool_segment;
+
+/* Why a row is stored without its outcome. */
+#define SPOOL_UNKNOWN "outcome unknown: the forwarder was killed before the function answered"
+
+/* ---- the directory: by the main thread, before and after all workers ---- */
+
+enum spool_opening
+{
+    SPOOL_OPENED, /* perhaps unusable for now: that is reported, and tried again */
+    SPOOL_LOCKED, /* another forwarder has it, and kept it for --spool-lock-timeout */
+    SPOOL_FAILED  /* no memory, no thread */
+};
+
+MUST_CHECK enum spool_opening spool_directory_open(struct spool_directory **directory,
+                                                   const struct options *options);
+/* Brings everything to the disk and gives the lock back. NULL is allowed. */
+void spool_directory_close(struct spool_directory *directory);
+/* Its path; "" while it cannot be used at all. For the last rules (ruleset.c). */
+const char *spool_directory_path(const struct spool_directory *directory);
+
+/* ---- a worker's spool ---- */
+
+/* What became of a ticket. */
+enum spool_verdict
+{
+    SPOOL_WAITING, /* not written yet, or with --spool-sync wait not on the disk yet */
+    SPOOL_DURABLE,
+    SPOOL_LOST /* could not be written: the rows have to be made durable in another way */
+};
+
+/* number: of the worker, from 0; the first one reads what earlier forwarders have left. `woken` is
+ * called on the loop when tickets have become durable between two turns. NULL without memory. */
+MUST_CHECK struct spool *spool_open(struct spool_directory *directory, struct loop *loop,
+                                    int number, void (*woken)(void *owner), void *owner);
+/* Writes and syncs what is left; segments whose rows are not all stored stay for the next start. */
+void spool_close(struct spool *spool);
+
+/* Whether spool_decided() would take rows now. */
+bool spool_usable(const struct spool *spool);
+/* The rows of an attempt that is about to be made, linked by `next`: DECIDED. Returns a ticket, in
+ * rising order, or 0 when the spool cannot take them. From then on each of the rows belongs to a
+ * segment until spool_stored() or spool_spill() is called for it. */
+MUST_CHECK uint64_t spool_decided(struct spool *spool, struct outcome *rows);
+/* The same rows with their outcome: OUTCOME. Cannot fail: what cannot be written is in memory still
+ * and will be stored from there. Rows that are in no segment are left alone. */
+void spool_finished(struct spool *spool, const struct outcome *rows);
+/* Writes what was appended; once a turn. */
+void spool_turn(struct spool *spool);
+enum spool_verdict spool_verdict(const struct spool *spool, uint64_t ticket);
+
+/* The row is in the database, or set aside: nothing has to remember it any more. */
+void spool_stored(struct spool *spool, struct outcome *row);
+/* The row leaves memory without having been stored: it will come back from spool_replay(). Only for
+ * rows with an outcome. */
+void spool_spill(struct spool *spool, struct outcome *row);
+/* Keeps what the database refuses in set-aside/; spool_stored() follows. False when it could not be
+ * written there. */
+MUST_CHECK bool spool_set_aside(struct spool *spool, const struct outcome *row);
+
+/* Whether rows wait on the disk that are in no memory. */
+bool spool_has_replay(const struct spool *spool);
+/* Some `most` of them (all items of an attempt come together), linked by `next`, each in its
+ * segment as after spool_decided(). NULL when there are none now, or no memory. */
+MUST_CHECK struct outcome *spool_replay(struct spool *spool, size_t most);
+
+/* For messages: bytes in the directory's segments, and their number. */
+void spool_measure(const struct spool *spool, uint64_t *bytes, size_t *segments);
+
+#endif /* SPOOL_H */
