@@ -6,11 +6,14 @@
  */
 #include "standin.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 pthread_cond_t timer_wake;
 struct MHD_Connection **open_connections;
@@ -101,9 +104,38 @@ static ssize_t half_body(void *body, uint64_t position, char *buffer, size_t roo
     return (ssize_t) room;
 }
 
+/* The bytes of a file as they are, after which the connection closes: what no HTTP library sends.
+ */
+static void send_raw(int fd, const char *path)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    char bytes[65536];
+    ssize_t length = file < 0 ? -1 : read(file, bytes, sizeof bytes);
+
+    if (length < 0 || send(fd, bytes, (size_t) length, MSG_NOSIGNAL) != length)
+        fprintf(stderr, "standin-functions: %s: cannot be sent\n", path);
+    if (file >= 0)
+        close(file);
+}
+
+static struct MHD_Response *response_from_file(const char *path)
+{
+    struct stat about;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (file < 0 || fstat(file, &about) != 0)
+    {
+        fprintf(stderr, "standin-functions: %s: cannot be read\n", path);
+        return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    }
+    return MHD_create_response_from_fd64((uint64_t) about.st_size, file);
+}
+
 static enum MHD_Result function_answer(struct request *request)
 {
     const struct behaviour *answer = &request->answer;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct MHD_Response *response;
     char plain[256];
     const char *body = answer->body;
@@ -111,12 +143,15 @@ static enum MHD_Result function_answer(struct request *request)
 
     if (answer->reset)
     {
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
         /* Dissolving the association sends RST at once; MHD's own close would begin with FIN. */
         connect(info->connect_fd, &nowhere, sizeof nowhere);
+        return MHD_NO;
+    }
+    if (answer->raw != NULL)
+    {
+        send_raw(info->connect_fd, answer->raw);
         return MHD_NO;
     }
     if (body == NULL)
@@ -128,6 +163,8 @@ static enum MHD_Result function_answer(struct request *request)
     if (answer->truncate)
         response = MHD_create_response_from_callback(strlen(body), 4096, half_body,
                                                      must(strdup(body)), free);
+    else if (answer->file != NULL)
+        response = response_from_file(answer->file);
     else
         response = MHD_create_response_from_buffer(strlen(body), (void *) (uintptr_t) body,
                                                    MHD_RESPMEM_MUST_COPY);

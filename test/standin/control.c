@@ -166,8 +166,7 @@ static void set_refusing(bool wanted)
         perror("standin-functions: wake");
 }
 
-/* POST /_standin/behave?name=&delay_ms=&status=&reset=&truncate=&close_after=&body=&times=&refuse=
- */
+/* POST /_standin/behave?... (standin.c has them all) */
 static void control_behave(struct MHD_Connection *connection)
 {
     const char *name = argument(connection, "name");
@@ -180,6 +179,8 @@ static void control_behave(struct MHD_Connection *connection)
         .close_after = number_argument(connection, "close_after", 0) != 0,
         .times = number_argument(connection, "times", -1),
         .body = copy_or_null(argument(connection, "body")),
+        .file = copy_or_null(argument(connection, "file")),
+        .raw = copy_or_null(argument(connection, "raw")),
         .content_type = copy_or_null(argument(connection, "content_type")),
     };
     struct behaviour *target;

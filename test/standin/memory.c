@@ -148,6 +148,8 @@ static struct behaviour behaviour_copy(const struct behaviour *from)
     struct behaviour copy = *from;
 
     copy.body = copy_or_null(from->body);
+    copy.file = copy_or_null(from->file);
+    copy.raw = copy_or_null(from->raw);
     copy.content_type = copy_or_null(from->content_type);
     copy.header_name = copy_or_null(from->header_name);
     copy.header_value = copy_or_null(from->header_value);
@@ -157,6 +159,8 @@ static struct behaviour behaviour_copy(const struct behaviour *from)
 void behaviour_free(struct behaviour *behaviour)
 {
     free(behaviour->body);
+    free(behaviour->file);
+    free(behaviour->raw);
     free(behaviour->content_type);
     free(behaviour->header_name);
     free(behaviour->header_value);

@@ -158,8 +158,11 @@ static void usage(FILE *to)
           "  POST /_standin/reset\n"
           "  POST /_standin/behave?[name=F&]delay_ms=N&status=N&reset=1&truncate=1&close_after=1\n"
           "       &body=TEXT&content_type=TYPE&header=NAME:VALUE&times=N&refuse=0|1\n"
+          "       &file=PATH&raw=PATH\n"
           "       (no name: all functions; times: so many answers, then plain again;\n"
-          "       refuse: stop listening and cut every connection, for all functions)\n",
+          "       refuse: stop listening and cut every connection, for all functions;\n"
+          "       file: its bytes are the body; raw: its bytes are all of the answer, after which\n"
+          "       the connection closes)\n",
           to);
 }
 

@@ -31,6 +31,8 @@ struct behaviour
     bool close_after; /* answer, then close the connection */
     long times;
     char *body;         /* NULL: a small JSON object that names the function */
+    char *file;         /* the body is this file's bytes instead, or NULL */
+    char *raw;          /* this file's bytes are all of the answer, header included, or NULL */
     char *content_type; /* NULL: application/json */
     char *header_name;  /* one more header of the answer, or NULL */
     char *header_value;
