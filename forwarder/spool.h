@@ -32,7 +32,7 @@ struct spool;
 struct spool_directory;
 struct spool_segment;
 
-/* Why a row is stored without its outcome. */
+/* Why a row is stored without its outcome: `ambiguous`, neither status nor time. */
 #define SPOOL_UNKNOWN "outcome unknown: the forwarder was killed before the function answered"
 
 /* ---- the directory: by the main thread, before and after all workers ---- */
@@ -70,30 +70,36 @@ void spool_close(struct spool *spool);
 
 /* Whether spool_decided() would take rows now. */
 bool spool_usable(const struct spool *spool);
-/* The rows of an attempt that is about to be made, linked by `next`: DECIDED. Returns a ticket, in
- * rising order, or 0 when the spool cannot take them. From then on each of the rows belongs to a
- * segment until spool_stored() or spool_spill() is called for it. */
+/* The rows of an attempt that is about to be made, linked by `next`, each with the side it goes to
+ * in `routed_to`: DECIDED. Returns a ticket, in rising order, or 0 when the spool cannot take them.
+ * From then on each of the rows belongs to a segment until spool_stored() or spool_spill() is
+ * called for it; that holds for a ticket that is lost, too. */
 MUST_CHECK uint64_t spool_decided(struct spool *spool, struct outcome *rows);
-/* The same rows with their outcome: OUTCOME. Cannot fail: what cannot be written is in memory still
- * and will be stored from there. Rows that are in no segment are left alone. */
-void spool_finished(struct spool *spool, const struct outcome *rows);
+/* The same list with its outcome, which all its rows share: OUTCOME. Cannot fail: what cannot be
+ * written is in memory still and will be stored from there. Rows that are in no segment are left
+ * alone. */
+void spool_finished(struct spool *spool, struct outcome *rows);
 /* Writes what was appended; once a turn. */
 void spool_turn(struct spool *spool);
+/* To be asked after spool_turn(), or when `woken` was called, until it is another than WAITING. */
 enum spool_verdict spool_verdict(const struct spool *spool, uint64_t ticket);
 
-/* The row is in the database, or set aside: nothing has to remember it any more. */
+/* The row is in the database, or set aside, or its attempt was never made: nothing has to remember
+ * it any more. */
 void spool_stored(struct spool *spool, struct outcome *row);
 /* The row leaves memory without having been stored: it will come back from spool_replay(). Only for
- * rows with an outcome. */
-void spool_spill(struct spool *spool, struct outcome *row);
+ * rows with an outcome. False when the spool does not have that outcome (its segment failed, or it
+ * is in none): then the row has to stay. */
+MUST_CHECK bool spool_spill(struct spool *spool, struct outcome *row);
 /* Keeps what the database refuses in set-aside/; spool_stored() follows. False when it could not be
  * written there. */
 MUST_CHECK bool spool_set_aside(struct spool *spool, const struct outcome *row);
 
 /* Whether rows wait on the disk that are in no memory. */
 bool spool_has_replay(const struct spool *spool);
-/* Some `most` of them (all items of an attempt come together), linked by `next`, each in its
- * segment as after spool_decided(). NULL when there are none now, or no memory. */
+/* Some `most` of them (all items of an attempt come together), linked by `next`, each with its
+ * outcome and in its segment as after spool_decided(). Only while the database takes rows. NULL
+ * when there are none yet, or no memory; the loop is made to turn again when that may change. */
 MUST_CHECK struct outcome *spool_replay(struct spool *spool, size_t most);
 
 /* For messages: bytes in the directory's segments, and their number. */
