@@ -24,10 +24,10 @@
  *     relay.c      what an outcome leads to             limits.c    memory, addresses
  *     identity.c   UUIDv7, correlation ids              admin.c     /livez and /readyz
  *     setup.c      header fields, open files            listen.c    listening sockets
- *     retry.c      when a database is asked again
+ *     retry.c      when a database is asked again       breaker.c   which functions are left alone
  *
- * database.h and outcomes.h declare what the files of these names hold, as do log.h, loop.h and
- * options.h.
+ * database.h and outcomes.h declare what the files of these names hold, as do log.h, loop.h,
+ * options.h and breaker.h.
  *
  * Threads: main (signals and the admin listener) and one for each worker. A worker owns all its
  * sockets, requests, libcurl and libpq handles and is never locked; main sees of it what `struct
