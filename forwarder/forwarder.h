@@ -161,6 +161,11 @@ struct gate_result
 
 void gate_check(const struct header_field *fields, size_t count, enum http_version version,
                 struct gate_result *result);
+/* How many bytes a header of exactly these parts has. A real one that has more, or fewer, holds
+ * what its parser has dropped: a folded line, a NUL, a line that ends without CRLF. Each value must
+ * stand behind its name, where it was received. */
+size_t gate_size(const char *method, const char *target, const char *version,
+                 const struct header_field *fields, size_t count);
 
 /* ---------------------------------------------------------------------------------------------
  * uri.c: pure. The raw request target: no decoding before the path has been taken apart.

@@ -174,6 +174,23 @@ static void read_field(struct gate_result *result, const struct header_field *fi
     }
 }
 
+size_t gate_size(const char *method, const char *target, const char *version,
+                 const struct header_field *fields, size_t count)
+{
+    /* SP, SP, CRLF; and the empty line */
+    size_t size = strlen(method) + 1 + strlen(target) + 1 + strlen(version) + 2 + 2;
+
+    for (size_t i = 0; i < count; i++)
+    {
+        const struct header_field *field = &fields[i];
+        size_t blank = (size_t) (field->value - (field->name + field->name_length + 1));
+
+        /* colon, white space before the value, CRLF */
+        size += field->name_length + 1 + blank + field->value_length + 2;
+    }
+    return size;
+}
+
 void gate_check(const struct header_field *fields, size_t count, enum http_version version,
                 struct gate_result *result)
 {

@@ -24,6 +24,10 @@
  * header, at least. It touches all of it: this is what an idle connection costs. */
 #define CONNECTION_MEMORY ((size_t) 16 << 10)
 
+/* Before 1.0 the strict parser only adds an answer of its own to a request without Host, with two
+ * headers; the gate answers it with one. */
+#define PARSER_STRICT (MHD_VERSION >= 0x01000000 ? 1 : 0)
+
 /* A body's first memory; the rest comes with the bytes, so that announcing many takes none. */
 #define FIRST_BUFFER ((size_t) 16 << 10)
 
@@ -149,26 +153,38 @@ static enum MHD_Result receive_field(void *context, enum MHD_ValueKind kind, con
     return MHD_YES;
 }
 
+/* Whether the fields are all that the client sent: libmicrohttpd joins folded lines, ends a line at
+ * a bare LF or CR, and a text at a NUL, and says nothing. (From 1.0 on it refuses them itself, and
+ * its fields need not lie where they were received.) */
+static bool receive_has_all(const struct request *request, const char *method, const char *version,
+                            const struct field_list *list, size_t size)
+{
+    return MHD_VERSION >= 0x01000000 ||
+           gate_size(method, request->raw_uri, version, list->fields, list->count) == size;
+}
+
 /* The header gate. What it refuses is answered at once, and the connection closes: after a doubtful
  * header nobody knows where the next request begins. */
-static void receive_gate(struct request *request, const char *version)
+static void receive_gate(struct request *request, const char *method, const char *version)
 {
-    const union MHD_ConnectionInfo *size =
+    const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(request->http, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    size_t size = info == NULL ? 0 : info->header_size;
     struct field_list list = {.count = 0};
     bool old = strcmp(version, "HTTP/1.0") == 0;
 
     MHD_get_connection_values_n(request->http, MHD_HEADER_KIND, receive_field, &list);
     if (!old && strcmp(version, "HTTP/1.1") != 0)
         receive_refuse(request, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
-    else if (list.count > HEADER_COUNT_LIMIT ||
-             (size != NULL && size->header_size > request->worker->options->max_header))
+    else if (list.count > HEADER_COUNT_LIMIT || size > request->worker->options->max_header)
         receive_refuse(request, 431, "the header is too long");
     else
     {
         gate_check(list.fields, list.count, old ? HTTP_1_0 : HTTP_1_1, &request->header);
         if (request->header.status != 0)
             receive_refuse(request, request->header.status, request->header.problem);
+        else if (!receive_has_all(request, method, version, &list, size))
+            receive_refuse(request, 400, "a folded line, a NUL, or a line that CRLF does not end");
     }
     request->close = request->refusal != 0;
 }
@@ -245,7 +261,7 @@ static void receive_header(struct request *request, const char *method, const ch
     struct worker *worker = request->worker;
 
     if (request->refusal == 0)
-        receive_gate(request, version);
+        receive_gate(request, method, version);
     else
         request->close = true;
     receive_correlate(request);
@@ -406,11 +422,11 @@ struct MHD_Daemon *receive_listen(struct worker *worker, int fd)
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, receive_call,
         worker, MHD_OPTION_EXTERNAL_LOGGER, receive_complain, worker, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, worker->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        memory > CONNECTION_MEMORY ? memory : CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_NOTIFY_CONNECTION, receive_connection, worker, MHD_OPTION_NOTIFY_COMPLETED,
-        receive_completed, worker, MHD_OPTION_URI_LOG_CALLBACK, receive_uri, worker,
-        MHD_OPTION_UNESCAPE_CALLBACK, receive_undecoded, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-        MHD_OPTION_END);
+        memory > CONNECTION_MEMORY ? memory : CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT,
+        PARSER_STRICT, MHD_OPTION_NOTIFY_CONNECTION, receive_connection, worker,
+        MHD_OPTION_NOTIFY_COMPLETED, receive_completed, worker, MHD_OPTION_URI_LOG_CALLBACK,
+        receive_uri, worker, MHD_OPTION_UNESCAPE_CALLBACK, receive_undecoded, NULL,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 
     if (daemon == NULL)
         return NULL;

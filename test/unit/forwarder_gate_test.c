@@ -214,6 +214,22 @@ static void parameters(void **state)
     assert_false(uri_parameter("", "hub.mode", value, sizeof value, &length));
 }
 
+/* What a parser hands over of this header, which it received whole, counts as all of it. */
+static void size_of_the_parts(void **state)
+{
+    const char *header = "POST /x?y HTTP/1.1\r\nHost: a\r\nEmpty:\r\nBlank: \t b \r\n\r\n";
+    const char *host = strstr(header, "Host"), *empty = strstr(header, "Empty"),
+               *blank = strstr(header, "Blank");
+    const struct header_field fields[] = {
+        {host, host + 6, 4, 1}, {empty, empty + 6, 5, 0}, {blank, blank + 9, 5, 2}};
+
+    (void) state;
+    assert_int_equal(gate_size("POST", "/x?y", "HTTP/1.1", fields, 3), strlen(header));
+    /* A text that ended early at a NUL, a field that was lost */
+    assert_int_not_equal(gate_size("POST", "/x", "HTTP/1.1", fields, 3), strlen(header));
+    assert_int_not_equal(gate_size("POST", "/x?y", "HTTP/1.1", fields, 2), strlen(header));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,7 +238,7 @@ int main(void)
         cmocka_unit_test(fields),      cmocka_unit_test(connection),
         cmocka_unit_test(expectation), cmocka_unit_test(passed_on),
         cmocka_unit_test(paths),       cmocka_unit_test(long_names),
-        cmocka_unit_test(parameters),
+        cmocka_unit_test(parameters),  cmocka_unit_test(size_of_the_parts),
     };
 
     return cmocka_run_group_tests_name("forwarder_gate", tests, NULL, NULL);
