@@ -102,7 +102,7 @@ static bool put_fields(struct request *request)
 /* Links the fields into the list that libcurl reads. */
 static struct curl_slist *forward_fields(struct request *request)
 {
-    const struct setup *setup = request->worker->setup;
+    const struct secrets *secrets = request->secrets;
     size_t count = 0;
 
     if (!put_fields(request))
@@ -110,8 +110,8 @@ static struct curl_slist *forward_fields(struct request *request)
     for (char *at = request->field_text.data, *end = at + request->field_text.length; at < end;
          at += strlen(at) + 1)
         request->fields[count++].data = at;
-    for (size_t i = 0; i < setup->header_count; i++)
-        request->fields[count++].data = setup->headers[i].line;
+    for (size_t i = 0; i < secrets->header_count; i++)
+        request->fields[count++].data = secrets->headers[i].line;
     for (size_t i = 0; i < count; i++)
         request->fields[i].next = i + 1 < count ? &request->fields[i + 1] : NULL;
     return request->fields;

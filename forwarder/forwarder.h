@@ -23,11 +23,12 @@
  *     greeting.c   GET: verification and health         rows.c      rows as binary arrays
  *     relay.c      what an outcome leads to             limits.c    memory, addresses
  *     identity.c   UUIDv7, correlation ids              admin.c     /livez and /readyz
- *     setup.c      header fields, open files            listen.c    listening sockets
+ *     setup.c      open files, privacy                  listen.c    listening sockets
+ *     secrets.c    what is secret, read again           signature.c X-Hub-Signature-256
  *     retry.c      when a database is asked again       breaker.c   which functions are left alone
  *
  * database.h and outcomes.h declare what the files of these names hold, as do log.h, loop.h,
- * options.h and breaker.h.
+ * options.h, breaker.h, secrets.h and signature.h.
  *
  * Threads: main (signals and the admin listener) and one for each worker. A worker owns all its
  * sockets, requests, libcurl and libpq handles and is never locked; main sees of it what `struct
@@ -60,6 +61,8 @@
 #include "options.h"
 #include "outcomes.h"
 #include "route.h"
+#include "secrets.h"
+#include "signature.h"
 
 /* ---------------------------------------------------------------------------------------------
  * Limits that are no options
@@ -76,7 +79,6 @@
 #define IDLE_UPSTREAM_SECONDS                                                                      \
     2L /* a connection to a function idle for longer is not used again                             \
         */
-#define CONFIGURED_HEADER_LIMIT 32
 
 /* ---------------------------------------------------------------------------------------------
  * The states of a request. One table: names, meaning, and the states that may follow, which
@@ -371,6 +373,8 @@ struct request
     const char *allow;   /* Allow of a 405 */
     struct uri uri;
     struct gate_result header;
+    struct secrets *secrets; /* those in force when it began */
+    struct signature signature;
     uint64_t discarded;  /* body bytes dropped */
     uint64_t arrived_us; /* the last byte came */
     char raw_uri[URI_LIMIT + 1];
@@ -479,26 +483,12 @@ enum worker_order
     WORKER_ABORT /* drain time over, or asked twice */
 };
 
-/* A header field of --function-header-file. */
-struct configured_header
-{
-    char *line; /* "Name: value" */
-    size_t name_length;
-};
-
-/* What is read once and shared by all threads. */
-struct setup
-{
-    struct options options;
-    struct configured_header headers[CONFIGURED_HEADER_LIMIT];
-    size_t header_count;
-};
-
 struct worker
 {
     int number; /* from 0; the first one calls for maintenance */
-    const struct setup *setup;
     const struct options *options;
+    struct secrets *secrets;                            /* the newest it has taken */
+    _Atomic(struct secrets *) offered;                  /* newer ones, NULL without any */
     unsigned max_in_flight, max_connections, log_queue; /* its share */
     size_t max_buffer;
     pthread_t thread;
@@ -509,7 +499,7 @@ struct worker
     bool lost;   /* ended with requests or rows in hand */
 
     struct loop loop;
-    struct loop_source wakeup; /* eventfd: the order changed */
+    struct loop_source wakeup; /* eventfd: the order changed, or secrets are offered */
     bool draining;
     uint64_t drain_until_us;
 
@@ -538,12 +528,15 @@ struct worker
     size_t in_flight;
     size_t buffered; /* bytes in buffers */
     struct outcomes outcomes;
-    struct log_limiter refusals, failures;
+    struct log_limiter refusals, failures, signatures;
 };
 
 /* Starts the thread; false when that is impossible. */
-MUST_CHECK bool worker_start(struct worker *worker, int number, const struct setup *setup, int fd);
+MUST_CHECK bool worker_start(struct worker *worker, int number, const struct options *options,
+                             struct secrets *secrets, int fd);
 void worker_give(struct worker *worker, enum worker_order order);
+/* Secrets for whatever begins from now on. */
+void worker_offer(struct worker *worker, struct secrets *secrets);
 /* Waits for its end; true when it finished everything in hand. */
 MUST_CHECK bool worker_join(struct worker *worker);
 
@@ -564,11 +557,10 @@ void admin_close(struct admin *admin);
  * setup.c, listen.c
  * ------------------------------------------------------------------------------------------ */
 
-/* Reads the configured header fields out of the options; false with a sentence in `problem`. */
-MUST_CHECK bool setup_headers(struct setup *setup, char *problem, size_t size);
+/* No core files, and no other process of the same user sees the memory. */
+void setup_privacy(void);
 /* Raises the limit on open files, and lowers the limits on connections to what it allows. */
-void setup_files(struct setup *setup);
-void setup_free(struct setup *setup);
+void setup_files(struct options *options);
 
 /* `count` listening sockets on one address, shared when there are several; false with a sentence in
  * `problem`. */

@@ -22,7 +22,7 @@ static bool same_token(const char *given, size_t length, const char *expected)
 /* WhatsApp's verification of the URL: the challenge's exact bytes for the right token. */
 void greeting_verify(struct request *request)
 {
-    const char *token = request->worker->options->verify_token, *query = request->uri.query;
+    const char *token = request->secrets->verify_token, *query = request->uri.query;
     char mode[32], given[1024], challenge[URI_LIMIT];
     size_t mode_length, given_length, length;
 

@@ -4,7 +4,7 @@
  * then serves the admin listener until a signal ends it.
  *
  * SIGTERM and SIGINT drain: nothing new is accepted, what is in hand is finished and logged. A
- * second one ends that at once. SIGPIPE is ignored, SIGHUP too.
+ * second one ends that at once. SIGHUP has the files of secrets read again. SIGPIPE is ignored.
  */
 #include <curl/curl.h>
 #include <errno.h>
@@ -20,7 +20,8 @@
 
 struct process
 {
-    struct setup setup;
+    struct options options;
+    struct secrets *secrets; /* the newest */
     struct loop loop;
     struct loop_source signals;
     struct admin admin;
@@ -51,27 +52,37 @@ static void process_stop(struct process *process)
         worker_give(&process->workers[i], process->stops == 1 ? WORKER_DRAIN : WORKER_ABORT);
 }
 
+static void process_reload(struct process *process)
+{
+    secrets_reload(&process->options, &process->secrets);
+    for (unsigned i = 0; i < process->worker_count; i++)
+        worker_offer(&process->workers[i], process->secrets);
+}
+
 static void process_signalled(struct loop_source *source, uint32_t events)
 {
     struct signalfd_siginfo info;
 
     (void) events;
     while (read(source->fd, &info, sizeof info) == sizeof info)
-        process_stop(source->owner);
+        if (info.ssi_signo == SIGHUP)
+            process_reload(source->owner);
+        else
+            process_stop(source->owner);
 }
 
 /* Signals come through the loop; threads started later inherit that they do not get them. */
 static bool process_take_signals(struct process *process)
 {
-    sigset_t stops;
+    sigset_t taken;
 
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGTERM);
-    sigaddset(&stops, SIGINT);
-    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGHUP, SIG_IGN) == SIG_ERR ||
-        pthread_sigmask(SIG_BLOCK, &stops, NULL) != 0)
+    sigemptyset(&taken);
+    sigaddset(&taken, SIGTERM);
+    sigaddset(&taken, SIGINT);
+    sigaddset(&taken, SIGHUP);
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || pthread_sigmask(SIG_BLOCK, &taken, NULL) != 0)
         return false;
-    process->signals = (struct loop_source){.fd = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK),
+    process->signals = (struct loop_source){.fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK),
                                             .ready = process_signalled,
                                             .owner = process};
     return process->signals.fd >= 0 && loop_watch(&process->loop, &process->signals, EPOLLIN);
@@ -92,14 +103,14 @@ static void process_announce(const struct process *process)
     log_text(&line, "version", WEBHOOK_ROUTING_VERSION);
     log_text(&line, "listen", public);
     log_text(&line, "admin_listen", admin);
-    log_number(&line, "workers", process->setup.options.workers);
+    log_number(&line, "workers", process->options.workers);
     log_number(&line, "pid", getpid());
     log_end(&line);
 }
 
 static bool process_listen(struct process *process, char *problem, size_t size)
 {
-    const struct options *options = &process->setup.options;
+    const struct options *options = &process->options;
 
     return listen_open(options->admin_listen, &process->admin_fd, 1, problem, size) &&
            listen_open(options->listen, process->listeners, options->workers, problem, size);
@@ -107,12 +118,12 @@ static bool process_listen(struct process *process, char *problem, size_t size)
 
 static bool process_start_workers(struct process *process)
 {
-    while (process->worker_count < process->setup.options.workers)
+    while (process->worker_count < process->options.workers)
     {
         unsigned number = process->worker_count;
 
-        if (!worker_start(&process->workers[number], (int) number, &process->setup,
-                          process->listeners[number]))
+        if (!worker_start(&process->workers[number], (int) number, &process->options,
+                          process->secrets, process->listeners[number]))
             return false;
         process->worker_count++;
     }
@@ -158,10 +169,10 @@ static int process_run(struct process *process)
 
 static int process_serve(struct process *process)
 {
-    unsigned workers = process->setup.options.workers;
+    unsigned workers = process->options.workers;
     char problem[512];
 
-    setup_files(&process->setup);
+    setup_files(&process->options);
     process->workers = calloc(workers, sizeof *process->workers);
     process->listeners = calloc(workers, sizeof *process->listeners);
     if (process->workers == NULL || process->listeners == NULL || !loop_open(&process->loop) ||
@@ -189,16 +200,26 @@ static void process_free(struct process *process)
     loop_close(&process->loop);
     free(process->workers);
     free(process->listeners);
-    setup_free(&process->setup);
+    secrets_release(process->secrets);
+    options_free(&process->options);
     curl_global_cleanup();
+}
+
+/* The secrets, good or not. */
+static int process_open_secrets(struct process *process)
+{
+    char problem[512];
+
+    process->secrets = secrets_make(&process->options, problem, sizeof problem);
+    return process->secrets == NULL ? fail(EX_CONFIG, problem) : EX_OK;
 }
 
 static int process_check(struct process *process)
 {
-    char problem[512];
+    int status = process_open_secrets(process);
 
-    if (!setup_headers(&process->setup, problem, sizeof problem))
-        return fail(EX_CONFIG, problem);
+    if (status != EX_OK)
+        return status;
     return puts("the settings are good") < 0 || fflush(stdout) != 0 ? EX_IOERR : EX_OK;
 }
 
@@ -206,10 +227,14 @@ int main(int argc, char *argv[])
 {
     static struct process process;
     char problem[512];
+    enum options_action action;
     int status;
 
-    switch (options_read(&process.setup.options, argc, (const char *const *) argv, problem,
-                         sizeof problem))
+    setup_privacy();
+    action =
+        options_read(&process.options, argc, (const char *const *) argv, problem, sizeof problem);
+    options_hide_environment();
+    switch (action)
     {
     case OPTIONS_HELP:
         return options_help() ? EX_OK : EX_IOERR;
@@ -228,9 +253,10 @@ int main(int argc, char *argv[])
     case OPTIONS_SERVE:
         break;
     }
-    log_set_level((enum log_level) process.setup.options.log_level);
-    if (!setup_headers(&process.setup, problem, sizeof problem))
-        return fail(EX_CONFIG, problem);
+    log_set_level((enum log_level) process.options.log_level);
+    status = process_open_secrets(&process);
+    if (status != EX_OK)
+        return status;
     status = process_serve(&process);
     process_free(&process);
     return status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * options.c: defaults, environment, command line, in this order, over the one table of options.h.
- * Runs once, before any thread.
+ * options.c: defaults, environment, command line, systemd's credentials, in this order, over the
+ * one table of options.h. Read once, before any thread; secrets' files again when main asks.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "options.h"
@@ -186,36 +187,48 @@ static bool known_server(const char *text)
 
 /* ---- secrets ---- */
 
-/* The content of a file without the white space at its end; NULL with a complaint. */
-static char *read_secret(const char *path, struct complaint *complaint)
+void options_wipe(char *secret)
+{
+    if (secret != NULL)
+        explicit_bzero(secret, strlen(secret));
+    free(secret);
+}
+
+/* Reads into `content`, of SECRET_LIMIT + 1 bytes; NULL when that went well. */
+static const char *read_text(FILE *file, char *content)
+{
+    size_t length = fread(content, 1, SECRET_LIMIT + 1, file);
+
+    if (ferror(file))
+        return strerror(errno);
+    if (length > SECRET_LIMIT || memchr(content, '\0', length) != NULL)
+        return "longer than 64 KiB, or not text";
+    while (length > 0 && isspace((unsigned char) content[length - 1]))
+        length--;
+    content[length] = '\0';
+    return length == 0 ? "it is empty" : NULL;
+}
+
+char *options_read_secret(const char *path, char *message, size_t size)
 {
     FILE *file = fopen(path, "re");
-    char *content = file == NULL ? NULL : malloc(SECRET_LIMIT + 1);
-    size_t length;
+    char *content = file == NULL ? NULL : calloc(1, SECRET_LIMIT + 1);
+    const char *wrong;
 
-    if (content == NULL)
-    {
-        complain(complaint, "cannot read %s: %s", path, strerror(errno));
-        if (file != NULL)
-            fclose(file);
-        return NULL;
-    }
-    length = fread(content, 1, SECRET_LIMIT + 1, file);
-    if (ferror(file) || length > SECRET_LIMIT || memchr(content, '\0', length) != NULL)
-    {
-        complain(complaint, "cannot read %s: %s", path,
-                 ferror(file) ? strerror(errno) : "longer than 64 KiB, or not text");
-        free(content);
-        content = NULL;
-    }
+    /* No buffer: nothing of the secret stays behind in one. */
+    if (content == NULL || setvbuf(file, NULL, _IONBF, 0) != 0)
+        wrong = strerror(errno);
     else
-    {
-        while (length > 0 && isspace((unsigned char) content[length - 1]))
-            length--;
-        content[length] = '\0';
-    }
-    fclose(file);
-    return content;
+        wrong = read_text(file, content);
+    if (file != NULL)
+        fclose(file);
+    if (wrong == NULL)
+        return content;
+    snprintf(message, size, "cannot read %s: %s", path, wrong);
+    if (content != NULL)
+        explicit_bzero(content, SECRET_LIMIT + 1);
+    free(content);
+    return NULL;
 }
 
 /* ---- one setting ---- */
@@ -235,18 +248,18 @@ static bool put_text(const char **field, char *copy, struct complaint *complaint
     return true;
 }
 
-static bool put_secret(const char **field, const char *path, struct complaint *complaint)
+/* Makes the content of a file the secret. */
+static bool put_secret(struct secret *secret, const char *path, struct complaint *complaint)
 {
-    char *content = read_secret(path, complaint);
+    char *content = options_read_secret(path, complaint->message, complaint->size);
+    char *file = content == NULL ? NULL : strdup(path);
 
     if (content == NULL)
         return false;
-    if (*content == '\0')
-    {
-        free(content);
-        return complain(complaint, "%s is empty", path);
-    }
-    return put_text(field, content, complaint);
+    options_wipe(secret->value);
+    free(secret->file);
+    *secret = (struct secret){.value = content, .file = file};
+    return file != NULL || complain(complaint, "out of memory");
 }
 
 /* Takes `value` for one setting. `origin` names where it comes from, for the complaint. */
@@ -304,6 +317,14 @@ static bool put_standard(struct options *options, const struct option_row *row,
     return row->kind == KIND_SECRET || put(options, row, row->standard, row->flag, complaint);
 }
 
+/* The secret itself out of the environment. */
+static bool put_secret_value(struct secret *secret, const char *value, struct complaint *complaint)
+{
+    if (value == NULL || *value == '\0' || (secret->value = strdup(value)) != NULL)
+        return true;
+    return complain(complaint, "out of memory");
+}
+
 /* A secret's own variable, then the setting's. */
 static bool put_environment(struct options *options, const struct option_row *row,
                             struct complaint *complaint)
@@ -311,12 +332,44 @@ static bool put_environment(struct options *options, const struct option_row *ro
     char name[128];
     const char *value;
 
-    if (row->kind == KIND_SECRET && (value = getenv(row->variable)) != NULL && *value != '\0' &&
-        !put_text(field_of(options, row), strdup(value), complaint))
+    if (row->kind == KIND_SECRET &&
+        !put_secret_value(field_of(options, row), getenv(row->variable), complaint))
         return false;
     variable_of(row, name, sizeof name);
     value = getenv(name);
     return value == NULL || *value == '\0' || put(options, row, value, name, complaint);
+}
+
+/* ---- systemd's credentials ---- */
+
+/* The credential of a secret: its flag without `-file`. */
+static void credential_of(const struct option_row *row, char *name, size_t size)
+{
+    snprintf(name, size, "%.*s", (int) (strlen(row->flag) - strlen("-file")), row->flag);
+}
+
+/* A secret that was not given is looked for among the service's credentials. */
+static bool put_credential(struct options *options, const struct option_row *row,
+                           struct complaint *complaint)
+{
+    const char *directory = getenv("CREDENTIALS_DIRECTORY");
+    struct secret *secret = field_of(options, row);
+    char name[128], path[4096];
+
+    if (secret->value != NULL || directory == NULL || *directory == '\0')
+        return true;
+    credential_of(row, name, sizeof name);
+    if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int) sizeof path)
+        return complain(complaint, "CREDENTIALS_DIRECTORY is too long");
+    return access(path, F_OK) != 0 || put_secret(secret, path, complaint);
+}
+
+static bool put_credentials(struct options *options, struct complaint *complaint)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (ROWS[i].kind == KIND_SECRET && !put_credential(options, &ROWS[i], complaint))
+            return false;
+    return true;
 }
 
 /* ---- the command line ---- */
@@ -429,7 +482,7 @@ enum options_action options_read(struct options *options, int argc, const char *
         if ((taken = take_argument(options, argc, argv, &at, &action, &complaint)) != OPTIONS_SERVE)
             return taken;
     if ((action == OPTIONS_SERVE || action == OPTIONS_CHECK) &&
-        !check_together(options, &complaint))
+        (!put_credentials(options, &complaint) || !check_together(options, &complaint)))
         return OPTIONS_BAD_CONFIG;
     return action;
 }
@@ -437,15 +490,63 @@ enum options_action options_read(struct options *options, int argc, const char *
 void options_free(struct options *options)
 {
     for (size_t i = 0; i < ROW_COUNT; i++)
-        if (ROWS[i].kind == KIND_TEXT || ROWS[i].kind == KIND_SECRET || ROWS[i].kind == KIND_SERVER)
-        {
-            char **field = field_of(options, &ROWS[i]);
+    {
+        void *field = field_of(options, &ROWS[i]);
 
-            if (ROWS[i].kind == KIND_SECRET && *field != NULL)
-                explicit_bzero(*field, strlen(*field));
-            free(*field);
-            *field = NULL;
+        if (ROWS[i].kind == KIND_TEXT || ROWS[i].kind == KIND_SERVER)
+        {
+            free(*(char **) field);
+            *(char **) field = NULL;
         }
+        else if (ROWS[i].kind == KIND_SECRET)
+        {
+            struct secret *secret = field;
+
+            options_wipe(secret->value);
+            free(secret->file);
+            *secret = (struct secret){NULL, NULL};
+        }
+    }
+}
+
+/* ---- secrets, afterwards ---- */
+
+struct secret *options_secret(struct options *options, size_t index, const char **flag)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (ROWS[i].kind == KIND_SECRET && index-- == 0)
+        {
+            *flag = ROWS[i].flag;
+            return field_of(options, &ROWS[i]);
+        }
+    return NULL;
+}
+
+/* Overwrites a variable where the kernel shows it (/proc/PID/environ), too. */
+static void hide_variable(const char *name)
+{
+    char *value = getenv(name);
+
+    if (value == NULL)
+        return;
+    explicit_bzero(value, strlen(value));
+    unsetenv(name);
+}
+
+void options_hide_environment(void)
+{
+    const char *password = getenv("PGPASSWORD");
+    char *copy = password == NULL ? NULL : strdup(password);
+
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (ROWS[i].kind == KIND_SECRET)
+            hide_variable(ROWS[i].variable);
+    /* libpq reads this one again for each connection: from a copy that only we see. */
+    if (copy == NULL)
+        return;
+    hide_variable("PGPASSWORD");
+    setenv("PGPASSWORD", copy, 1);
+    options_wipe(copy);
 }
 
 /* ---- help ---- */
@@ -474,7 +575,7 @@ static void help_words(const char *text)
 
 static void help_option(const struct option_row *row)
 {
-    char name[128], origin[512];
+    char name[128], credential[128] = "", origin[512];
 
     if (row->kind == KIND_SECTION)
     {
@@ -482,8 +583,11 @@ static void help_option(const struct option_row *row)
         return;
     }
     variable_of(row, name, sizeof name);
-    snprintf(origin, sizeof origin, "[%s%s%s%s%s]", name,
+    if (row->kind == KIND_SECRET)
+        credential_of(row, credential, sizeof credential);
+    snprintf(origin, sizeof origin, "[%s%s%s%s%s%s%s]", name,
              *row->variable != '\0' ? ", or the value itself in " : "", row->variable,
+             *credential != '\0' ? ", or systemd's credential " : "", credential,
              *row->standard != '\0' ? "; default " : "", row->standard);
     printf("  --%s %s\n", row->flag, row->metavar);
     help_words(row->help);
@@ -495,7 +599,8 @@ bool options_help(void)
     printf("Usage: webhook-forwarder [OPTION]...\n"
            "Takes WhatsApp webhooks, asks PostgreSQL where each one goes, relays it to that\n"
            "function and logs the decision with its outcome.\n\n"
-           "Each option is also an environment variable, shown in brackets; the option wins.\n");
+           "Each option is also an environment variable, shown in brackets; the option wins.\n"
+           "Secrets are never arguments. Those that came out of files are read again on SIGHUP.\n");
     for (size_t i = 0; i < ROW_COUNT; i++)
         help_option(&ROWS[i]);
     printf("\nOther:\n");
@@ -509,7 +614,7 @@ bool options_help(void)
 
 static void markdown_option(const struct option_row *row)
 {
-    char name[128];
+    char name[128], credential[128];
 
     if (row->kind == KIND_SECTION)
     {
@@ -521,6 +626,11 @@ static void markdown_option(const struct option_row *row)
     printf("| `--%s %s` | `%s`", row->flag, row->metavar, name);
     if (*row->variable != '\0')
         printf(", or the value itself in `%s`", row->variable);
+    if (row->kind == KIND_SECRET)
+    {
+        credential_of(row, credential, sizeof credential);
+        printf(", or systemd's credential `%s`", credential);
+    }
     printf(*row->standard != '\0' ? " | `%s` | %s |\n" : " | %s | %s |\n", row->standard,
            row->help);
 }
@@ -528,7 +638,7 @@ static void markdown_option(const struct option_row *row)
 bool options_help_markdown(void)
 {
     printf("# webhook-forwarder\n\nEvery option of the forwarder. An option wins over its "
-           "environment variable.\n");
+           "environment variable. Secrets that came out of files are read again on SIGHUP.\n");
     for (size_t i = 0; i < ROW_COUNT; i++)
         markdown_option(&ROWS[i]);
     printf("\n## Other\n\n| option | meaning |\n|---|---|\n");

@@ -4,8 +4,9 @@
  * the names of the environment variables, --help, --help-markdown and the defaults.
  *
  * A setting is a flag, `--flag VALUE`, and an environment variable, WEBHOOK_FORWARDER_FLAG; the
- * flag wins. A secret is never a flag: the flag names a file, and the variable of the last column
- * holds the secret itself.
+ * flag wins. A secret is never a flag: the flag names a file, the variable of the last column
+ * holds the secret itself, and where neither is given systemd's credential of the flag's name
+ * without `-file` is taken.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -121,13 +122,19 @@
 #define OPTION_TYPE_COUNT unsigned
 #define OPTION_TYPE_DURATION uint64_t
 #define OPTION_TYPE_SIZE size_t
-#define OPTION_TYPE_SECRET const char *
+#define OPTION_TYPE_SECRET struct secret
 #define OPTION_TYPE_LEVEL int
 #define OPTION_TYPE_SERVER const char *
 #define OPTION_TYPE_SYNC bool /* wait */
 
-/* The settings in force: made once at start, then read by every thread. Text that was not given is
- * "", a secret that was not given NULL. */
+struct secret
+{
+    char *value; /* NULL: not given */
+    char *file;  /* where it came from, to be read again; NULL: the environment */
+};
+
+/* The settings in force: made once at start, then read by every thread, but for the secrets, which
+ * are main's alone (secrets.h is what the others see). Text that was not given is "". */
 struct options
 {
 #define SECTION(title)
@@ -154,6 +161,18 @@ enum options_action
 MUST_CHECK enum options_action options_read(struct options *options, int argc,
                                             const char *const argv[], char *message, size_t size);
 void options_free(struct options *options);
+
+/* The secrets of the table, one after the other, NULL behind the last; *flag is the option that
+ * names its file. */
+struct secret *options_secret(struct options *options, size_t index, const char **flag);
+/* What a secret's file holds, without the white space at its end; NULL with a sentence in
+ * `message`. */
+MUST_CHECK char *options_read_secret(const char *path, char *message, size_t size);
+/* Frees a secret, which may be NULL, and leaves nothing of it in memory. */
+void options_wipe(char *secret);
+/* Takes secrets out of the environment, where others of the machine might read them: after
+ * options_read, before any thread. */
+void options_hide_environment(void);
 
 /* Writes to stdout; false when that fails. */
 MUST_CHECK bool options_help(void);

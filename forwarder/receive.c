@@ -203,6 +203,60 @@ static void receive_correlate(struct request *request)
     }
 }
 
+/* ---- the signature ---- */
+
+/* What a client is told says nothing of how near it came. */
+static void receive_refuse_signature(struct request *request, enum signature_verdict verdict)
+{
+    struct log_line line;
+
+    if (verdict == SIGNATURE_UNKNOWN)
+    {
+        receive_refuse(request, 503, "out of memory");
+        return;
+    }
+    receive_refuse(request, 401, "the webhook is not signed with the app's secret");
+    if (!log_begin_limited(&line, LOG_WARNING, "signature_refused",
+                           "a webhook was refused: no X-Hub-Signature-256, or not the right one",
+                           &request->worker->signatures))
+        return;
+    log_text(&line, "signature", signature_verdict_name(verdict));
+    log_text(&line, "correlation_id", request->correlation_id);
+    log_end(&line);
+}
+
+static bool receive_must_be_signed(const struct request *request)
+{
+    return request->secrets->signing.count > 0;
+}
+
+/* Whether the field can be a signature, before the body has come. */
+static void receive_begin_signature(struct request *request)
+{
+    enum signature_verdict verdict;
+
+    if (request->refusal != 0 || !receive_must_be_signed(request))
+        return;
+    verdict =
+        signature_begin(&request->signature, &request->secrets->signing, request->header.signature);
+    if (verdict != SIGNATURE_RIGHT)
+        receive_refuse_signature(request, verdict);
+}
+
+/* Whether it is the body's. */
+static void receive_end_signature(struct request *request)
+{
+    enum signature_verdict verdict;
+
+    if (!receive_must_be_signed(request))
+        return;
+    verdict = signature_end(&request->signature);
+    if (verdict != SIGNATURE_RIGHT)
+        receive_refuse_signature(request, verdict);
+}
+
+/* ---- admission ---- */
+
 /* What can be told before the body has come. */
 static void receive_admit(struct request *request)
 {
@@ -212,7 +266,10 @@ static void receive_admit(struct request *request)
 
     if (header->has_length && header->content_length > worker->options->max_body)
         receive_refuse(request, 413, "the body is too long");
-    else if (worker->in_flight >= worker->max_in_flight)
+    receive_begin_signature(request);
+    if (request->refusal != 0)
+        return;
+    if (worker->in_flight >= worker->max_in_flight)
         receive_refuse(request, 503, "too many webhooks are in hand");
     else if (outcomes_full(worker))
         receive_refuse(request, 503, "too many log rows wait for the database");
@@ -286,6 +343,9 @@ static void receive_piece(struct request *request, const char *bytes, size_t len
             receive_refuse(request, 413, "the body is too long");
         else if (!buffer_append(worker, &request->body, bytes, length))
             receive_refuse(request, 503, "too many bytes are in hand");
+        else if (receive_must_be_signed(request) &&
+                 !signature_update(&request->signature, bytes, length))
+            receive_refuse_signature(request, SIGNATURE_UNKNOWN);
         if (request->refusal == 0)
             return;
         buffer_reset(worker, &request->body, 0);
@@ -301,9 +361,12 @@ static void receive_relay(struct request *request)
 {
     struct worker *worker = request->worker;
 
+    receive_end_signature(request);
     if (worker->in_flight >= worker->max_in_flight)
+        receive_refuse(request, 503, "too many webhooks are in hand");
+    if (request->refusal != 0)
     {
-        reply_problem(request, 503, "too many webhooks are in hand");
+        reply_problem(request, request->refusal, request->problem);
         return;
     }
     request->in_flight = true;

@@ -48,6 +48,8 @@ static bool add_all(const struct request *request, struct MHD_Response *response
     if (status == 503 && request->attempt.upstream == NULL &&
         !add(response, "Retry-After", RETRY_AFTER))
         return false;
+    if (request->refusal == 401 && !add(response, "WWW-Authenticate", "X-Hub-Signature-256"))
+        return false;
     if (request->allow != NULL && !add(response, "Allow", request->allow))
         return false;
     if ((request->close || request->worker->draining) && !add(response, "Connection", "close"))

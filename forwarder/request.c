@@ -77,6 +77,7 @@ struct request *request_begin(struct worker *worker, struct client *client)
         return NULL;
     request->client = client;
     client->request = request;
+    request->secrets = secrets_keep(worker->secrets);
     request_enter(request, REQUEST_HEADER, worker->loop.now_us + worker->options->header_timeout);
     return request;
 }
@@ -92,6 +93,9 @@ static void request_wipe(struct request *request)
     buffer_reset(request->worker, &request->body, KEPT_BUFFER);
     buffer_reset(request->worker, &request->reply, KEPT_BUFFER);
     buffer_reset(request->worker, &request->field_text, KEPT_BUFFER);
+    signature_abandon(&request->signature);
+    secrets_release(request->secrets);
+    request->secrets = NULL;
     request->client = NULL;
     request->http = NULL;
     request->suspended = request->close = false;

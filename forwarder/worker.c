@@ -136,13 +136,26 @@ static void worker_serve(struct worker *worker)
 
 /* ---- birth and death ---- */
 
+/* Takes secrets that are offered. A link to the database uses its URL when it connects next. */
+static void worker_take_secrets(struct worker *worker)
+{
+    struct secrets *offered = atomic_exchange(&worker->offered, NULL);
+
+    if (offered == NULL)
+        return;
+    secrets_release(worker->secrets);
+    worker->secrets = offered;
+    worker->decide.url = worker->log.url = offered->database_url;
+}
+
+/* The order itself is looked at every turn. */
 static void worker_woken(struct loop_source *source, uint32_t events)
 {
     uint64_t count;
 
     (void) events;
-    if (read(source->fd, &count, sizeof count) < 0)
-        return; /* nothing to read: the order itself is looked at every turn */
+    if (read(source->fd, &count, sizeof count) == sizeof count)
+        worker_take_secrets(source->owner);
 }
 
 static void worker_decide_ready(void *owner)
@@ -171,7 +184,7 @@ static bool worker_open_databases(struct worker *worker)
     worker->log.became_ready = outcomes_ready;
     worker->log.stalled_us = LOG_STALLED_US;
     worker->decide.owner = worker->log.owner = worker;
-    worker->decide.url = worker->log.url = options->database_url;
+    worker->decide.url = worker->log.url = worker->secrets->database_url;
     return database_open(&worker->decide, &worker->loop, worker->max_in_flight * 4) &&
            database_open(&worker->log, &worker->loop, 64);
 }
@@ -200,7 +213,7 @@ static void worker_close(struct worker *worker)
     ruleset_close(worker);
     request_free_pool(worker);
     loop_close(&worker->loop);
-    close(worker->wakeup.fd);
+    secrets_release(worker->secrets);
 }
 
 static void *worker_run(void *argument)
@@ -220,15 +233,15 @@ static void *worker_run(void *argument)
     return NULL;
 }
 
-bool worker_start(struct worker *worker, int number, const struct setup *setup, int fd)
+bool worker_start(struct worker *worker, int number, const struct options *options,
+                  struct secrets *secrets, int fd)
 {
-    const struct options *options = &setup->options;
     unsigned workers = options->workers;
 
     memset(worker, 0, sizeof *worker);
     worker->number = number;
-    worker->setup = setup;
     worker->options = options;
+    worker->secrets = secrets_keep(secrets);
     worker->listen_fd = fd;
     worker->max_in_flight = (options->max_in_flight + workers - 1) / workers;
     worker->max_connections = (options->max_connections + workers - 1) / workers;
@@ -239,20 +252,36 @@ bool worker_start(struct worker *worker, int number, const struct setup *setup, 
     atomic_store(&worker->status.turned_us, loop_clock());
     if (pthread_create(&worker->thread, NULL, worker_run, worker) == 0)
         return true;
+    secrets_release(worker->secrets);
     close(worker->wakeup.fd);
     return false;
 }
 
-void worker_give(struct worker *worker, enum worker_order order)
+static void worker_wake(struct worker *worker)
 {
     uint64_t one = 1;
 
-    atomic_store(&worker->order, (int) order);
     if (write(worker->wakeup.fd, &one, sizeof one) < 0)
         return; /* its counter is full: it is being woken already */
 }
 
+void worker_give(struct worker *worker, enum worker_order order)
+{
+    atomic_store(&worker->order, (int) order);
+    worker_wake(worker);
+}
+
+void worker_offer(struct worker *worker, struct secrets *secrets)
+{
+    secrets_release(atomic_exchange(&worker->offered, secrets_keep(secrets)));
+    worker_wake(worker);
+}
+
 bool worker_join(struct worker *worker)
 {
-    return pthread_join(worker->thread, NULL) == 0 && !worker->lost;
+    bool joined = pthread_join(worker->thread, NULL) == 0;
+
+    close(worker->wakeup.fd); /* not before: an order may come as long as the worker is known */
+    secrets_release(atomic_exchange(&worker->offered, NULL));
+    return joined && !worker->lost;
 }

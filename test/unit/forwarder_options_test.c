@@ -162,10 +162,10 @@ static void secrets(void **state)
     assert_true(fd >= 0 && write(fd, "from file\n", 10) == 10);
     setenv("WEBHOOK_FORWARDER_VERIFY_TOKEN", "from environment", 1);
     assert_int_equal(run(&options, argv, 1), OPTIONS_SERVE);
-    assert_string_equal(options.verify_token, "from environment");
+    assert_string_equal(options.verify_token.value, "from environment");
     options_free(&options);
     assert_int_equal(run(&options, argv, 3), OPTIONS_SERVE);
-    assert_string_equal(options.verify_token, "from file");
+    assert_string_equal(options.verify_token.value, "from file");
     options_free(&options);
     unsetenv("WEBHOOK_FORWARDER_VERIFY_TOKEN");
     assert_int_equal(ftruncate(fd, 0), 0);
@@ -175,12 +175,87 @@ static void secrets(void **state)
     unlink(path);
 }
 
+/* Writes `content` to the file of that name in the folder. */
+static void put_credential(const char *folder, const char *name, const char *content)
+{
+    char path[256];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(content, file);
+    fclose(file);
+}
+
+/* systemd's credentials count where neither a flag nor the environment gives a secret. */
+static void credentials(void **state)
+{
+    char folder[] = "/tmp/forwarder_options_test.XXXXXX", path[256];
+    const char *const argv[] = {"x", "--verify-token-file", path};
+    struct options options;
+
+    (void) state;
+    assert_non_null(mkdtemp(folder));
+    put_credential(folder, "app-secret", "secret one\nsecret two\n");
+    put_credential(folder, "verify-token", "from credential\n");
+    put_credential(folder, "database-url", "dbname=x\n");
+    put_credential(folder, "token", "from file\n");
+    snprintf(path, sizeof path, "%s/token", folder);
+    setenv("CREDENTIALS_DIRECTORY", folder, 1);
+    assert_int_equal(run(&options, argv, 1), OPTIONS_SERVE);
+    assert_string_equal(options.app_secrets.value, "secret one\nsecret two");
+    assert_string_equal(options.verify_token.value, "from credential");
+    assert_string_equal(options.database_url.value, "dbname=x");
+    assert_null(options.function_headers.value);
+    assert_true(strncmp(options.app_secrets.file, folder, strlen(folder)) == 0);
+    options_free(&options);
+    /* The others win. */
+    setenv("DATABASE_URL", "dbname=y", 1);
+    assert_int_equal(run(&options, argv, 3), OPTIONS_SERVE);
+    assert_string_equal(options.verify_token.value, "from file");
+    assert_string_equal(options.verify_token.file, path);
+    assert_string_equal(options.database_url.value, "dbname=y");
+    assert_null(options.database_url.file);
+    options_free(&options);
+    unsetenv("DATABASE_URL");
+    /* One that is there has to be good. */
+    put_credential(folder, "function-header", "\n");
+    assert_int_equal(run(&options, argv, 1), OPTIONS_BAD_CONFIG);
+    options_free(&options);
+    unsetenv("CREDENTIALS_DIRECTORY");
+    for (size_t i = 0; i < 5; i++)
+    {
+        static const char *const NAMES[] = {"app-secret", "verify-token", "database-url", "token",
+                                            "function-header"};
+
+        snprintf(path, sizeof path, "%s/%s", folder, NAMES[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
+/* Once they are read, no variable holds a secret, where it stood neither. */
+static void hidden(void **state)
+{
+    static char variable[] = "WEBHOOK_FORWARDER_APP_SECRETS=secret one";
+
+    (void) state;
+    assert_int_equal(putenv(variable), 0);
+    setenv("PGPASSWORD", "libpq's", 1);
+    options_hide_environment();
+    assert_null(getenv("WEBHOOK_FORWARDER_APP_SECRETS"));
+    assert_string_equal(variable, "WEBHOOK_FORWARDER_APP_SECRETS=");
+    assert_string_equal(getenv("PGPASSWORD"), "libpq's");
+    unsetenv("PGPASSWORD");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values),      cmocka_unit_test(addresses),    cmocka_unit_test(flag_wins),
         cmocka_unit_test(wrong_usage), cmocka_unit_test(wrong_config), cmocka_unit_test(secrets),
-        cmocka_unit_test(together),
+        cmocka_unit_test(together),    cmocka_unit_test(credentials),  cmocka_unit_test(hidden),
     };
 
     return cmocka_run_group_tests_name("forwarder_options", tests, NULL, NULL);
