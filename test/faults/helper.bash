@@ -54,7 +54,9 @@ wire() {
 }
 
 # wire_statuses: of all answers in wire_answer, in order
-wire_statuses() { sed -n 's/^HTTP\/1\.[01] \([0-9]*\).*/\1/p' <<<"$wire_answer" | paste -sd ' '; }
+wire_statuses() {
+    { grep -oE 'HTTP/1\.[01] [0-9]{3} ' <<<"$wire_answer" || true; } | cut -d ' ' -f 2 | paste -sd ' '
+}
 
 # crowd_start COUNT KIND: so many connections of one process, see crowd.pl; waits until all are there
 crowd_start() {
