@@ -32,7 +32,7 @@ refused() {
         echo "$2: answered $(wire_statuses), not $1" >&2
         return 1
     }
-    [[ $wire_end != open ]] || {
+    [[ $WIRE_END != open ]] || {
         echo "$2: the connection stays open" >&2
         return 1
     }
@@ -74,7 +74,7 @@ refused() {
     local size
     for size in -2 +2 0x2 ' 2' '2 2' g 10000000000000002; do
         wire "send:POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n$size\r\n{}\r\n0\r\n\r\n$SMUGGLED" read:3000
-        [[ $(wire_statuses) =~ ^(400|413)$ && $wire_end != open ]] || {
+        [[ $(wire_statuses) =~ ^(400|413)$ && $WIRE_END != open ]] || {
             echo "chunk size '$size': $(wire_statuses)" >&2
             return 1
         }
@@ -132,7 +132,7 @@ refused() {
     local size
     for size in 9000 17000 40000; do
         wire "send:POST / HTTP/1.1\r\n${HOST}X-Long: " "fill:$size:a" "send:\r\nContent-Length: 2\r\n\r\n{}" read:3000
-        equal "$(wire_statuses) $wire_end" '431 closed' "a field of $size bytes"
+        equal "$(wire_statuses) $WIRE_END" '431 closed' "a field of $size bytes"
     done
     wire "send:POST / HTTP/1.1\r\n${HOST}" 'fill:4000:X-A: b\r\n' "send:Content-Length: 2\r\n\r\n{}" read:3000
     equal "$(wire_statuses)" 431 'many fields'
@@ -144,7 +144,7 @@ refused() {
     local size
     for size in 5000 100000; do
         wire "send:POST /" "fill:$size:a" "send: HTTP/1.1\r\n${HOST}Content-Length: 2\r\n\r\n{}" read:3000
-        equal "$(wire_statuses) $wire_end" '414 closed' "$size bytes"
+        equal "$(wire_statuses) $WIRE_END" '414 closed' "$size bytes"
     done
     wire "send:POST /wa-webhook-jobs%00 HTTP/1.1\r\n${HOST}Connection: close\r\nContent-Length: 2\r\n\r\n{}" read:3000
     equal "$(wire_statuses)" 404

@@ -44,32 +44,42 @@ chaos_saw() { curl -fs "$(chaos_control "$1")/report" | jq -r "$2"; }
 
 # ---- clients ----
 
-# wire STEP...: one connection to $WIRE_PORT or the forwarder, see wire.pl; sets wire_answer (the bytes
-# that came back, NUL dropped), wire_end (closed, reset or open) and wire_ms (when that was)
+# wire STEP...: one connection to $WIRE_PORT or the forwarder, see wire.pl; sets WIRE_ANSWER (the bytes
+# that came back, NUL dropped), WIRE_END (closed, reset or open) and WIRE_MS (when that was)
 wire() {
     local out=$BATS_TEST_TMPDIR/wire.out
     "$REPOSITORY/test/faults/wire.pl" "${WIRE_PORT:-$FORWARDER_PORT}" "$@" >"$out"
-    read -r wire_end wire_ms < <(tail -n 1 "$out")
-    wire_answer=$(sed '$d' "$out" | tr -d '\0\r')
+    # shellcheck disable=SC2034  # for the test files
+    read -r WIRE_END WIRE_MS < <(tail -n 1 "$out")
+    WIRE_ANSWER=$(sed '$d' "$out" | tr -d '\0\r')
 }
 
-# wire_statuses: of all answers in wire_answer, in order
+# wire_statuses: of all answers in WIRE_ANSWER, in order
 wire_statuses() {
-    { grep -oE 'HTTP/1\.[01] [0-9]{3} ' <<<"$wire_answer" || true; } | cut -d ' ' -f 2 | paste -sd ' '
+    { grep -oE 'HTTP/1\.[01] [0-9]{3} ' <<<"$WIRE_ANSWER" || true; } | cut -d ' ' -f 2 | paste -sd ' '
 }
 
-# crowd_start COUNT KIND: so many connections of one process, see crowd.pl; waits until all are there
+# crowd_start KIND COUNT: so many connections of one process, see crowd.pl; waits until all are there
 crowd_start() {
-    : >"$BATS_TEST_TMPDIR/crowd.log"
-    process_start "$BATS_TEST_TMPDIR/crowd.pid" "$BATS_TEST_TMPDIR/crowd.log" \
-        "$REPOSITORY/test/faults/crowd.pl" "${WIRE_PORT:-$FORWARDER_PORT}" "$1" "$2"
-    wait_until 30 grep '^ready' "$BATS_TEST_TMPDIR/crowd.log"
+    local file=$BATS_TEST_TMPDIR/crowd-$1
+    : >"$file.log"
+    process_start "$file.pid" "$file.log" "$REPOSITORY/test/faults/crowd.pl" \
+        "${WIRE_PORT:-$FORWARDER_PORT}" "$2" "$1"
+    wait_until 30 grep '^ready' "$file.log"
 }
 
-# crowd_stop: prints how many of its connections are still open
+# crowd_stop KIND: prints how many of its connections are still open
 crowd_stop() {
-    process_stop "$BATS_TEST_TMPDIR/crowd.pid"
-    sed -n 's/^open //p' "$BATS_TEST_TMPDIR/crowd.log"
+    process_stop "$BATS_TEST_TMPDIR/crowd-$1.pid"
+    sed -n 's/^open //p' "$BATS_TEST_TMPDIR/crowd-$1.log"
+}
+
+# crowds_stop: for teardown
+crowds_stop() {
+    local pid
+    for pid in "$BATS_TEST_TMPDIR"/crowd-*.pid; do
+        process_stop "$pid"
+    done
 }
 
 # connections PORT: how many connections of clients a process has at its listening port, those
@@ -81,11 +91,12 @@ connections() {
 }
 connections_are() { [[ $(connections "$1") == "$2" ]]; }
 
-# ms COMMAND...: sets took_ms
+# ms COMMAND...: sets TOOK_MS
 ms() {
     local began=$EPOCHREALTIME
     "$@"
-    took_ms=$(((${EPOCHREALTIME/./} - ${began/./}) / 1000))
+    # shellcheck disable=SC2034
+    TOOK_MS=$(((${EPOCHREALTIME/./} - ${began/./}) / 1000))
 }
 
 # between GOT LEAST MOST [WHAT]
@@ -105,6 +116,7 @@ untouched() {
 # still_serves: a webhook is answered 200, and promptly
 still_serves() {
     ms post "$FIXTURES/text.json"
+    # shellcheck disable=SC2154  # set by post
     equal "$status" 200 'the next webhook'
-    between "$took_ms" 0 1000 'ms for it'
+    between "$TOOK_MS" 0 1000 'ms for it'
 }
