@@ -22,6 +22,10 @@
  *     decide.c    items + rules -> decision
  *     trace.c     the steps of a decision in sentences; names.c has the names of its values
  *
+ * Where the items of a payload belong to different functions, it can be taken apart:
+ *
+ *     cut.c       payload + items to keep -> a payload of these items alone
+ *
  * The rules come from a snapshot (below), and are compiled before anything is decided:
  *
  *     snapshot.c  text -> lines and fields
@@ -302,10 +306,13 @@ size_t route_decide_items(const route_ruleset *ruleset, const void *payload, siz
 size_t route_count_items(const void *payload, size_t length);
 
 /* Cuts a webhook down to the items for which keep(context, item) is true, numbered as
- * route_decide_items() does. What is left is the payload's own bytes in their order, valid JSON
- * when the payload is: dropped items go with their commas, arrays, changes and entries that lose
- * all their items go whole, and contacts[] keeps those that belong to a kept message or to none.
- * `out` has room for `length` bytes. Returns the bytes written; 0 when nothing is kept. */
+ * route_decide_items() does; keep is asked several times and must not change its mind. What is left
+ * is the payload's own bytes in their order, valid JSON when the payload is, all of it when all are
+ * kept: dropped items go with their commas; arrays, changes and entries that lose all their items
+ * go whole; contacts[] keeps those that belong to a kept item or to none (cut.c has the fine
+ * print). Its items are the kept ones, each decided as before. A body of one item is kept whole or
+ * not at all. `out` has room for `length` bytes and does not overlap the payload. Returns the bytes
+ * written; 0 when nothing is kept. */
 typedef bool (*route_keep_item)(void *context, size_t item);
 size_t route_cut(const void *payload, size_t length, route_keep_item keep, void *context,
                  void *out);

@@ -375,7 +375,13 @@ group_fuzz() {
         seeds=("$WORK/corpus/$name")
         [[ ! -f test/fuzz/${name%_fuzz}.dict ]] || options+=("-dict=test/fuzz/${name%_fuzz}.dict")
         [[ ! -d test/fuzz/corpus/${name%_fuzz} ]] || seeds+=("test/fuzz/corpus/${name%_fuzz}")
-        [[ $name != engine_fuzz ]] || seeds+=(test/fixtures/payloads)
+        case $name in
+            engine_fuzz) seeds+=(test/fixtures/payloads) ;;
+            cut_fuzz)
+                options+=(-dict=test/fuzz/engine.dict)
+                seeds+=(test/fuzz/corpus/engine test/fixtures/payloads)
+                ;;
+        esac
         check "$name builds" make -s -f Makefile.programs "build/fuzz/$name"
         # New inputs go to the first folder; the others are only read.
         check "$name for $seconds s" "build/fuzz/$name" "${options[@]}" "${seeds[@]}"
