@@ -7,12 +7,13 @@
  *     /readyz   200 while webhooks can be decided and logged; 503 with the reason otherwise
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "forwarder.h"
 
 #define STUCK_US 5000000
 
-static const char *admin_live(const struct admin *admin)
+const char *admin_live(const struct admin *admin)
 {
     uint64_t now = loop_clock();
 
@@ -118,7 +119,14 @@ void admin_turn(struct admin *admin)
 
 void admin_close(struct admin *admin)
 {
-    if (admin->daemon != NULL)
-        MHD_stop_daemon(admin->daemon);
+    MHD_socket fd;
+
+    if (admin->daemon == NULL)
+        return;
+    /* Only let go of the listener: another process may have it open, too. */
+    fd = MHD_quiesce_daemon(admin->daemon);
+    if (fd != MHD_INVALID_SOCKET)
+        close(fd);
+    MHD_stop_daemon(admin->daemon);
     admin->daemon = NULL;
 }

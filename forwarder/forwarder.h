@@ -26,6 +26,7 @@
  *     setup.c      open files, privacy                  listen.c    listening sockets
  *     secrets.c    what is secret, read again           signature.c X-Hub-Signature-256
  *     retry.c      when a database is asked again       breaker.c   which functions are left alone
+ *     notify.c     words for the service manager
  *
  * database.h and outcomes.h declare what the files of these names hold, as do log.h, loop.h,
  * options.h, breaker.h, secrets.h and signature.h.
@@ -54,6 +55,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "database.h"
 #include "log.h"
@@ -471,6 +473,7 @@ void ruleset_target(const struct worker *worker, const char *name, uint64_t *tim
 /* What other threads may see of a worker. */
 struct worker_status
 {
+    _Atomic bool serving;       /* it has started well */
     _Atomic uint64_t turned_us; /* loop_clock() of its last turn */
     _Atomic bool can_decide;    /* database link up and prompt, rules known */
     _Atomic bool can_log;       /* database link up and not late, queue not full */
@@ -551,6 +554,8 @@ struct admin
 
 MUST_CHECK bool admin_open(struct admin *admin, struct loop *loop, int fd);
 void admin_turn(struct admin *admin);
+/* NULL while every worker turns, else what is wrong. */
+const char *admin_live(const struct admin *admin);
 void admin_close(struct admin *admin);
 
 /* ---------------------------------------------------------------------------------------------
@@ -566,7 +571,43 @@ void setup_files(struct options *options);
  * `problem`. */
 MUST_CHECK bool listen_open(const char *address, int *fds, size_t count, char *problem,
                             size_t size);
+/* Listening sockets that whoever started us has opened. */
+#define INHERITED_MOST 64
+struct inherited
+{
+    int admin; /* the one that is called so, -1 without it */
+    int webhooks[INHERITED_MOST];
+    size_t count; /* of those for webhooks */
+};
+
+/* Takes them over, when there are any, and their variables out of the environment; false with a
+ * sentence in `problem` when one is of no use. Before any thread. */
+MUST_CHECK bool listen_inherit(struct inherited *inherited, char *problem, size_t size);
+/* Gives each of `count` workers one of those for webhooks, of which there is one at least; several
+ * workers share one when there are fewer. */
+MUST_CHECK bool listen_spread(const struct inherited *inherited, int *fds, size_t count,
+                              char *problem, size_t size);
 /* The address a socket is bound to, "127.0.0.1:8080". */
 void listen_describe(int fd, char *text, size_t size);
+
+/* ---------------------------------------------------------------------------------------------
+ * notify.c
+ * ------------------------------------------------------------------------------------------ */
+
+/* The service manager that started us, when it wants to be told. */
+struct notify
+{
+    int fd; /* -1: it does not */
+    struct sockaddr_un address;
+    socklen_t length;
+    uint64_t watchdog_us; /* it takes us for stuck after so long without a sign of life; 0: never */
+};
+
+void notify_open(struct notify *notify);
+/* Lines NAME=VALUE of sd_notify(3), such as READY=1. */
+void notify_send(const struct notify *notify, const char *message);
+/* Settings are being read again; READY=1 ends that. */
+void notify_reloading(const struct notify *notify);
+void notify_close(struct notify *notify);
 
 #endif /* FORWARDER_H */

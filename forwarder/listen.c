@@ -5,10 +5,15 @@
  * Every worker has a socket of its own on the same port (SO_REUSEPORT); the kernel spreads the
  * connections. Since that would let a second forwarder of the same user slip in unnoticed, the port
  * is first taken without sharing it.
+ *
+ * Or the sockets come from outside (sd_listen_fds(3)), where they stay open when we end:
+ * connections then wait in their queues for the next forwarder, and a restart loses none.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -122,4 +127,113 @@ void listen_describe(int fd, char *text, size_t size)
         getnameinfo((struct sockaddr *) &bound, length, host, sizeof host, port, sizeof port,
                     NI_NUMERICHOST | NI_NUMERICSERV) == 0)
         snprintf(text, size, bound.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* ---- sockets from outside ---- */
+
+#define FIRST_INHERITED 3 /* behind stdin, stdout and stderr */
+
+/* Number `index` of a list of names that colons part; "" where there is none. */
+static void inherited_name(const char *names, int index, char *name, size_t size)
+{
+    while (index-- > 0 && *names != '\0')
+    {
+        names += strcspn(names, ":");
+        names += *names == ':';
+    }
+    snprintf(name, size, "%.*s", (int) strcspn(names, ":"), names);
+}
+
+static bool is_listening(int fd)
+{
+    int domain = 0, type = 0, listening = 0;
+    socklen_t length = sizeof(int);
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 &&
+           (domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM && listening;
+}
+
+static bool inherit_one(struct inherited *inherited, int fd, const char *name, char *problem,
+                        size_t size)
+{
+    bool admin = strcmp(name, "admin") == 0;
+
+    if (!is_listening(fd) || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
+        snprintf(problem, size, "LISTEN_FDS: file %d (\"%s\") is no listening TCP socket", fd,
+                 name);
+    else if (admin && inherited->admin >= 0)
+        snprintf(problem, size, "LISTEN_FDNAMES: more than one socket is called admin");
+    else if (!admin && inherited->count == INHERITED_MOST)
+        snprintf(problem, size, "LISTEN_FDS: more than %d sockets for webhooks", INHERITED_MOST);
+    else
+    {
+        if (admin)
+            inherited->admin = fd;
+        else
+            inherited->webhooks[inherited->count++] = fd;
+        return true;
+    }
+    return false;
+}
+
+static bool inherit_all(struct inherited *inherited, char *problem, size_t size)
+{
+    const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+    const char *names = getenv("LISTEN_FDNAMES");
+    char name[64];
+    unsigned count;
+
+    if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != getpid() || strcmp(fds, "0") == 0)
+        return true;
+    if (!options_parse_count(fds, &count) || count > INHERITED_MOST + 1)
+    {
+        snprintf(problem, size, "LISTEN_FDS: \"%s\" is no number of sockets", fds);
+        return false;
+    }
+    for (int i = 0; i < (int) count; i++)
+    {
+        inherited_name(names == NULL ? "" : names, i, name, sizeof name);
+        if (!inherit_one(inherited, FIRST_INHERITED + i, name, problem, size))
+            return false;
+    }
+    return true;
+}
+
+bool listen_inherit(struct inherited *inherited, char *problem, size_t size)
+{
+    bool good;
+
+    *inherited = (struct inherited){.admin = -1};
+    good = inherit_all(inherited, problem, size);
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+    return good;
+}
+
+bool listen_spread(const struct inherited *inherited, int *fds, size_t count, char *problem,
+                   size_t size)
+{
+    if (inherited->count > count)
+    {
+        snprintf(problem, size,
+                 "LISTEN_FDS: %zu sockets for webhooks, but --workers is %zu: each needs a worker",
+                 inherited->count, count);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+    {
+        int fd = inherited->webhooks[i % inherited->count];
+
+        fds[i] = i < inherited->count ? fd : fcntl(fd, F_DUPFD_CLOEXEC, FIRST_INHERITED);
+        if (fds[i] < 0)
+        {
+            snprintf(problem, size, "cannot share the socket of LISTEN_FDS: %s", strerror(errno));
+            return false;
+        }
+    }
+    return true;
 }

@@ -25,6 +25,9 @@ struct process
     struct loop loop;
     struct loop_source signals;
     struct admin admin;
+    struct notify notify;
+    struct loop_timer watchdog;
+    bool ready; /* every worker serves */
     struct worker *workers;
     unsigned worker_count; /* started */
     int *listeners;        /* one for each worker */
@@ -48,15 +51,19 @@ static void process_stop(struct process *process)
     log_plain(LOG_INFO, process->stops == 1 ? "draining" : "aborting",
               process->stops == 1 ? "asked to stop: finishing what is in hand"
                                   : "asked to stop again: ending at once");
+    notify_send(&process->notify, "STOPPING=1\nSTATUS=finishing what is in hand");
     for (unsigned i = 0; i < process->worker_count; i++)
         worker_give(&process->workers[i], process->stops == 1 ? WORKER_DRAIN : WORKER_ABORT);
 }
 
 static void process_reload(struct process *process)
 {
+    notify_reloading(&process->notify);
     secrets_reload(&process->options, &process->secrets);
     for (unsigned i = 0; i < process->worker_count; i++)
         worker_offer(&process->workers[i], process->secrets);
+    if (process->ready)
+        notify_send(&process->notify, "READY=1");
 }
 
 static void process_signalled(struct loop_source *source, uint32_t events)
@@ -108,12 +115,24 @@ static void process_announce(const struct process *process)
     log_end(&line);
 }
 
-static bool process_listen(struct process *process, char *problem, size_t size)
+/* Sockets from outside, and ours for what they leave out. EX_OK, or what the process ends with. */
+static int process_listen(struct process *process)
 {
     const struct options *options = &process->options;
+    struct inherited inherited;
+    char problem[512];
 
-    return listen_open(options->admin_listen, &process->admin_fd, 1, problem, size) &&
-           listen_open(options->listen, process->listeners, options->workers, problem, size);
+    if (!listen_inherit(&inherited, problem, sizeof problem) ||
+        (inherited.count > 0 &&
+         !listen_spread(&inherited, process->listeners, options->workers, problem, sizeof problem)))
+        return fail(EX_CONFIG, problem);
+    process->admin_fd = inherited.admin;
+    if ((inherited.admin < 0 &&
+         !listen_open(options->admin_listen, &process->admin_fd, 1, problem, sizeof problem)) ||
+        (inherited.count == 0 && !listen_open(options->listen, process->listeners, options->workers,
+                                              problem, sizeof problem)))
+        return fail(EX_UNAVAILABLE, problem);
+    return EX_OK;
 }
 
 static bool process_start_workers(struct process *process)
@@ -129,6 +148,40 @@ static bool process_start_workers(struct process *process)
     }
     return true;
 }
+
+/* ---- the service manager ---- */
+
+static void process_sign_of_life(struct loop_timer *timer)
+{
+    struct process *process = timer->owner;
+
+    if (admin_live(&process->admin) == NULL)
+        notify_send(&process->notify, "WATCHDOG=1");
+    loop_arm(&process->loop, timer, process->loop.now_us + process->notify.watchdog_us / 2);
+}
+
+static bool process_open_watchdog(struct process *process)
+{
+    if (process->notify.watchdog_us == 0)
+        return true;
+    if (!loop_timer_open(&process->loop, &process->watchdog, process_sign_of_life, process))
+        return false;
+    loop_arm(&process->loop, &process->watchdog,
+             process->loop.now_us + process->notify.watchdog_us / 2);
+    return true;
+}
+
+/* Says once that every worker serves. */
+static void process_look_ready(struct process *process)
+{
+    for (unsigned i = 0; i < process->worker_count; i++)
+        if (!atomic_load(&process->workers[i].status.serving))
+            return;
+    process->ready = true;
+    notify_send(&process->notify, "READY=1\nSTATUS=serving");
+}
+
+/* ---- to the end ---- */
 
 static bool process_workers_run(const struct process *process)
 {
@@ -156,8 +209,12 @@ static int process_run(struct process *process)
 
     while (process_workers_run(process))
     {
-        loop_turn(&process->loop, process->loop.now_us + (process->stops > 0 ? 20000 : 1000000));
+        bool soon = process->stops > 0 || !process->ready;
+
+        loop_turn(&process->loop, process->loop.now_us + (soon ? 20000 : 1000000));
         admin_turn(&process->admin);
+        if (!process->ready && process->stops == 0)
+            process_look_ready(process);
     }
     for (unsigned i = 0; i < process->worker_count; i++)
     {
@@ -170,7 +227,7 @@ static int process_run(struct process *process)
 static int process_serve(struct process *process)
 {
     unsigned workers = process->options.workers;
-    char problem[512];
+    int status;
 
     setup_files(&process->options);
     process->workers = calloc(workers, sizeof *process->workers);
@@ -178,11 +235,13 @@ static int process_serve(struct process *process)
     if (process->workers == NULL || process->listeners == NULL || !loop_open(&process->loop) ||
         !process_take_signals(process) || curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
         return fail(EX_UNAVAILABLE, "cannot start: out of memory or files");
-    if (!process_listen(process, problem, sizeof problem))
-        return fail(EX_UNAVAILABLE, problem);
+    status = process_listen(process);
+    if (status != EX_OK)
+        return status;
     process->admin.workers = process->workers;
     process->admin.worker_count = workers;
-    if (!admin_open(&process->admin, &process->loop, process->admin_fd))
+    if (!admin_open(&process->admin, &process->loop, process->admin_fd) ||
+        !process_open_watchdog(process))
         return fail(EX_UNAVAILABLE, "cannot start the admin listener");
     process_announce(process);
     if (!process_start_workers(process))
@@ -197,6 +256,7 @@ static int process_serve(struct process *process)
 static void process_free(struct process *process)
 {
     admin_close(&process->admin);
+    notify_close(&process->notify);
     loop_close(&process->loop);
     free(process->workers);
     free(process->listeners);
@@ -257,6 +317,7 @@ int main(int argc, char *argv[])
     status = process_open_secrets(&process);
     if (status != EX_OK)
         return status;
+    notify_open(&process.notify);
     status = process_serve(&process);
     process_free(&process);
     return status;

@@ -31,6 +31,10 @@
 /* A body's first memory; the rest comes with the bytes, so that announcing many takes none. */
 #define FIRST_BUFFER ((size_t) 16 << 10)
 
+/* While draining, how long a client that keeps its connection has for one more request, which it
+ * may be sending already. The answer tells it that the connection closes. */
+#define LAST_REQUEST_US 1000000
+
 /* ---- connections ---- */
 
 void receive_cut(struct client *client)
@@ -43,6 +47,18 @@ void receive_cut(struct client *client)
 static void client_expired(struct loop_timer *timer)
 {
     receive_cut(timer->owner);
+}
+
+/* Waits for the next header. */
+static void client_wait(struct client *client, uint64_t patience_us)
+{
+    struct worker *worker = client->worker;
+
+    if (worker->draining)
+        patience_us = worker->options->drain_timeout / 2 < LAST_REQUEST_US
+                          ? worker->options->drain_timeout / 2
+                          : LAST_REQUEST_US;
+    loop_arm(&worker->loop, &client->timer, worker->loop.now_us + patience_us);
 }
 
 static struct client *client_begin(struct worker *worker, struct MHD_Connection *connection)
@@ -62,7 +78,7 @@ static struct client *client_begin(struct worker *worker, struct MHD_Connection 
     if (client->next != NULL)
         client->next->previous = client;
     worker->clients = client;
-    loop_arm(&worker->loop, &client->timer, worker->loop.now_us + worker->options->header_timeout);
+    client_wait(client, worker->options->header_timeout);
     return client;
 }
 
@@ -438,9 +454,7 @@ static void receive_completed(void *context, struct MHD_Connection *connection,
     *request_context = NULL;
     client = request->client;
     request_end(request);
-    loop_arm(&worker->loop, &client->timer, worker->loop.now_us + worker->options->idle_timeout);
-    if (worker->draining)
-        shutdown(client->fd, SHUT_RD);
+    client_wait(client, worker->options->idle_timeout);
 }
 
 /* ---- start and end ---- */
@@ -508,10 +522,9 @@ void receive_drain(struct worker *worker)
 
     if (fd != MHD_INVALID_SOCKET)
         close(fd);
-    /* What a client has sent already is still read; then it finds the connection closed. */
     for (struct client *client = worker->clients; client != NULL; client = client->next)
         if (client->request == NULL)
-            shutdown(client->fd, SHUT_RD);
+            client_wait(client, 0);
     worker->http_due = true;
 }
 

@@ -23,6 +23,9 @@
 #define LOG_STALLED_US 30000000
 /* A log link whose oldest batch is older than this makes the forwarder not ready. */
 #define LOG_LATE_US 5000000
+/* How long the first webhook waits for a database to decide it, when that is only being connected.
+ */
+#define WARM_UP_US 500000
 /* A worker turns at least so often. */
 #define LONGEST_TURN_US 1000000
 
@@ -108,6 +111,22 @@ static void worker_abort(struct worker *worker)
     while (!worker_idle(worker) && worker->loop.now_us < end)
         (void) worker_turn(worker, worker->loop.now_us + 10000);
     receive_abort(worker);
+}
+
+/* Connects before the first webhook is read; connections wait in the listener's queue meanwhile. A
+ * restart would otherwise begin with webhooks that nobody can decide. */
+static void worker_warm_up(struct worker *worker)
+{
+    uint64_t end = worker->loop.now_us + WARM_UP_US;
+
+    while (worker->loop.now_us < end && atomic_load(&worker->order) == WORKER_SERVE &&
+           (worker->decide.state != DATABASE_READY || worker->ruleset == NULL))
+    {
+        loop_turn(&worker->loop, end);
+        database_turn(&worker->decide);
+        database_turn(&worker->log);
+        worker_publish(worker);
+    }
 }
 
 static void worker_serve(struct worker *worker)
@@ -221,7 +240,11 @@ static void *worker_run(void *argument)
     struct worker *worker = argument;
 
     if (worker_open(worker))
+    {
+        worker_warm_up(worker);
+        atomic_store(&worker->status.serving, true);
         worker_serve(worker);
+    }
     else
     {
         worker->failed = true;

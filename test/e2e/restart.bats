@@ -1,0 +1,104 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: PostgreSQL
+#
+# Sockets that are opened outside (systemd's socket units): the forwarder is restarted again and again
+# under load, and no request fails; what it says to the service manager; sockets that are of no use.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    load helper
+    stack_start e2e_restart
+    forwarder_stop
+}
+
+teardown_file() {
+    load helper
+    stack_stop
+}
+
+setup() {
+    load helper
+    cluster_open "$E2E_DIR/cluster"
+    clean_sheet
+}
+
+teardown() { process_stop "$BATS_TEST_TMPDIR/keeper.pid" 30; }
+
+# keeper RESTARTS SOCKETS [ARGUMENT]...: keeps the sockets on our ports, and restarts the forwarder
+keeper() {
+    local restarts=$1 sockets=$2
+    shift 2
+    DATABASE_URL=$(cluster_url "$PGDATABASE" e2e_forwarder) PGOPTIONS='' KEEP_SOCKET_DIR=$BATS_TEST_TMPDIR \
+        process_start "$BATS_TEST_TMPDIR/keeper.pid" "$BATS_TEST_TMPDIR/keeper.log" \
+        "$REPOSITORY/test/e2e/keep_socket.pl" "$FORWARDER_PORT" "$ADMIN_PORT" "$restarts" "$sockets" \
+        "${FORWARDER:-$REPOSITORY/build/webhook-forwarder}" --listen 127.0.0.1:1 --admin-listen 127.0.0.1:1 \
+        --functions-url "$FUNCTIONS_URL" --verify-token-file "$STACK/token" "$@"
+    wait_until 10 grep READY=1 "$BATS_TEST_TMPDIR/keeper.log"
+}
+
+kept() { grep -c "$1" "$BATS_TEST_TMPDIR/keeper.log" || true; }
+
+# restarted RESTARTS SOCKETS WORKERS: under load all the time, which has to have every answer be 200
+restarted() {
+    local run=0
+    routing 50
+    keeper "$1" "$2" --workers "$3"
+    until [[ $(kept '^done$') == 1 ]]; do
+        run=$((run + 1))
+        "$LOAD" --url "$FORWARDER_URL/" --requests 600 --concurrency 16 --rate 300 --first "$((run * 1000))" \
+            >"$BATS_TEST_TMPDIR/load.json" || {
+            cat "$BATS_TEST_TMPDIR/load.json"
+            tail -n 30 "$BATS_TEST_TMPDIR/keeper.log"
+            return 1
+        }
+        equal "$(jq -c '[.statuses, .broken, .refused]' "$BATS_TEST_TMPDIR/load.json")" '[{"200":600},0,0]'
+    done
+    equal "$(kept '^ended status=0$')" "$1"
+    equal "$(kept '^not ready$')" 0
+    equal "$(seen '.repeated_message_ids')" 0
+    equal "$(seen '.total')" "$((run * 600))"
+    wait_logged "$((run * 600))"
+}
+
+@test "ten restarts under load, a socket for all workers: no request fails" { restarted 10 1 2; }
+
+@test "three restarts under load, a socket for each worker: no request fails" { restarted 3 2 2; }
+
+# bats test_tags=long
+@test "twenty restarts under load: no request fails" { restarted 20 1 2; }
+
+@test "the service manager hears of start, reload, life and end" {
+    keeper 0 1
+    alive() { (($(kept '^said WATCHDOG=1$') > 2)); }
+    wait_until 5 alive
+    equal "$(curl -s -o /dev/null -w '%{http_code}' "$ADMIN_URL/livez")" 200
+    kill -HUP "$(pgrep -P "$(cut -d ' ' -f 1 "$BATS_TEST_TMPDIR/keeper.pid")")"
+    wait_until 5 grep -E '^said RELOADING=1 \| MONOTONIC_USEC=[0-9]+$' "$BATS_TEST_TMPDIR/keeper.log"
+    wait_until 5 grep -E '^said READY=1$' "$BATS_TEST_TMPDIR/keeper.log"
+    process_stop "$BATS_TEST_TMPDIR/keeper.pid" 10
+    grep '^ended status=0$' "$BATS_TEST_TMPDIR/keeper.log"
+}
+
+# refused SENTENCE FDS NAMES: a forwarder whose file 3 is the caller's says that and ends with 78
+refused() {
+    local ended=0 said
+    # shellcheck disable=SC2016  # its own pid
+    said=$(LISTEN_FDS=$2 LISTEN_FDNAMES=$3 bash -c 'LISTEN_PID=$$ exec "$@"' refused \
+        "${FORWARDER:-$REPOSITORY/build/webhook-forwarder}" 2>&1) || ended=$?
+    equal "$ended" 78
+    equal "$said" "webhook-forwarder: $1"
+}
+
+@test "sockets that cannot be listened on are refused" {
+    refused 'LISTEN_FDS: file 3 ("webhooks") is no listening TCP socket' 1 webhooks 3</dev/null
+    refused 'LISTEN_FDS: file 3 ("admin") is no listening TCP socket' 1 admin \
+        3<>"/dev/tcp/127.0.0.1/${CONTROL_URL##*:}" # connected
+    refused 'LISTEN_FDS: file 3 ("") is no listening TCP socket' 1 '' 3>&-
+    refused 'LISTEN_FDS: "many" is no number of sockets' many '' 3>&-
+}
+
+@test "more sockets than workers are refused" {
+    run -1 keeper 0 2 --workers 1
+    grep '2 sockets for webhooks, but --workers is 1' "$BATS_TEST_TMPDIR/keeper.log"
+}
