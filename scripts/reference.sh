@@ -3,7 +3,7 @@
 #
 # Writes docs/reference/ from what is defined once elsewhere: SQL objects from the COMMENTs of a live
 # database, errors from extension/errors.txt, reasons from core/route.h, the forwarder's options from
-# the program itself.
+# the program itself. scripts/states.sh, which it calls, draws the forwarder's states.
 #
 #   scripts/reference.sh            writes the pages
 #   scripts/reference.sh --check    writes nothing; fails and shows the difference when one is stale
@@ -60,7 +60,9 @@ if [[ -n $target ]]; then
     mkdir -p "$target"
     cp "$pages"/*.md "$target/"
     echo "wrote $(find "$pages" -name '*.md' | wc -l) pages to docs/reference/"
+    "$REPOSITORY/scripts/states.sh"
 else
     diff -ru "$REPOSITORY/docs/reference" "$pages" || die "docs/reference is stale: run ./scripts/reference.sh"
     echo "docs/reference is up to date"
+    "$REPOSITORY/scripts/states.sh" --check
 fi

@@ -312,7 +312,7 @@ group_lint() {
     while IFS= read -r -d '' file; do
         check "clang-format $file" clang-format --dry-run -Werror "$file"
     done < <(files -path './core/*.[ch]' -o -path './forwarder/*.[ch]' -o -path './extension/*.[ch]' \
-        -o -path './bench/*.[ch]' -o -path './test/*.[ch]')
+        -o -path './bench/*.[ch]' -o -path './scripts/*.[ch]' -o -path './test/*.[ch]')
     check "no unfinished or foreign words" no_forbidden_words
     check "no line of a page is one word in capitals" no_shouted_lines
     check "the changelog knows this version" version_is_known

@@ -8,7 +8,7 @@
 #     EXTENSION gets an empty one; an error fails the block, unless "-- refused" is its first line
 #   - every line of a ```sh block must be one that a test is known to run (the list below)
 #   - every relative link leads to a file
-#   - docs/reference/ is what scripts/reference.sh would write
+#   - docs/reference/, and the states in forwarder/README.md, are what scripts/reference.sh would write
 #
 # Needs PGHOST and PGPORT of a cluster where the extension can be created.
 set -euo pipefail
@@ -92,7 +92,7 @@ done
 
 status=0
 output=$(./scripts/reference.sh --check 2>&1) || status=$?
-result "$status" 'docs/reference is what scripts/reference.sh writes' "$output"
+result "$status" 'docs/reference and the picture of the states are what scripts/reference.sh writes' "$output"
 
 echo "1..$number"
 exit $((failures > 0))
