@@ -1,8 +1,10 @@
 /*
  * The way of a row into the log, in the order in which things happen to one INSERT:
  *
- *	 log.c		store_routing_logs()	one statement for a batch of the forwarder
- *				log_begin				before the statement: are senders to be hashed?
+ *	 batch.c	store_routing_pending()	before the relay, for a forwarder without a usable spool: into
+ *										webhook_routing_pending, which is not the log
+ *				store_routing_logs()	one statement for a batch of the forwarder
+ *	 log.c		log_begin				before the statement: are senders to be hashed?
  *				log_hash				each row: puts the hash in the place of the sender
  *	 rollup.c	log_count				after the statement: folds its rows into the rollups
  *
@@ -34,6 +36,18 @@ typedef struct LogSettings
 } LogSettings;
 
 extern void log_settings_read(FunctionCallInfo fcinfo, LogSettings *settings);
+
+/* Raises, as the log does for a row that is older than settings.oldest; id is a uuid. */
+extern void log_refuse_expired(Datum id, TimestampTz created_at) pg_attribute_noreturn();
+
+/* The key of hashed senders has as many. */
+#define LOG_KEY_BYTES 32
+
+/* Whether senders are hashed; then finds the key, and makes it if there is none. */
+extern bool log_sender_key(FunctionCallInfo fcinfo, const LogSettings *settings, uint8 *key);
+
+/* The hash of a sender or message id, or what it is given when that is one. */
+extern text *log_hashed(text *plain, const uint8 *key);
 
 /*
  * A plan that the backend keeps, prepared anew when the extension has been dropped and has come back.

@@ -242,21 +242,6 @@ group_of(Rollup *rollup, TimestampTz minute, text *domain, text *routed_to, int6
 }
 
 static void
-refuse_expired(const RollupColumns *columns, TupleTableSlot *row, TimestampTz created_at)
-{
-	bool isnull;
-	Datum id = slot_getattr(row, columns->id, &isnull);
-
-	ereport(ERROR,
-			(errcode(ERRCODE_CHECK_VIOLATION),
-			 errmsg("log row of %s is older than the log retention",
-					timestamptz_to_str(created_at)),
-			 errdetail("The row has the id %s.", DatumGetCString(DirectFunctionCall1(uuid_out, id))),
-			 errhint("Leave it out, or keep rows longer: "
-					 "SELECT update_routing_settings('{\"log_retention\": \"60 days\"}', 'why');")));
-}
-
-static void
 rollup_add(Rollup *rollup, TupleTableSlot *row)
 {
 	const RollupColumns *columns = &rollup->columns;
@@ -273,7 +258,7 @@ rollup_add(Rollup *rollup, TupleTableSlot *row)
 	RollupGroup *group;
 
 	if (created_at < rollup->settings.oldest)
-		refuse_expired(columns, row, created_at);
+		log_refuse_expired(slot_getattr(row, columns->id, &isnull), created_at);
 	if (DatumGetInt32(slot_getattr(row, columns->item, &isnull)) != 0)
 		return;
 

@@ -43,6 +43,10 @@ SELECT severity, finding, fix FROM validate_routing_config() WHERE finding LIKE 
 INSERT INTO webhook_routing_keywords (domain, pattern) VALUES ('travel', 'Taxi');
 SELECT pg_temp.mend('keyword "taxi" belongs%');
 
+INSERT INTO webhook_routing_pending (webhook_name, routed_to, status, stored_at)
+VALUES ('wa-webhook', 'legacy', 'error', now() - interval '3 hours');
+SELECT pg_temp.mend('% in webhook_routing_pending %');
+
 -- What only a restore can bring about.
 SELECT version AS newest FROM get_current_routing_config() \gset
 SELECT set_config('search_path', '', false);

@@ -181,8 +181,10 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	plain  text[];
-	erased bigint;
+	plain    text[];
+	known_as text[];
+	waiting  bigint;
+	erased   bigint;
 BEGIN
 	IF coalesce(btrim(sender), '') = '' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -195,16 +197,24 @@ BEGIN
 		plain := plain || regexp_replace(sender, '[^0-9]', '', 'g');
 	END IF;
 
+	known_as := plain || ARRAY(SELECT @extschema@.routing_sender_hash(p) FROM unnest(plain) p);
+
+	-- In this order: what somebody is moving from the one to the other meanwhile is found in the log.
+	UPDATE @extschema@.webhook_routing_pending w
+	   SET from_number = NULL, message_id = NULL,
+	       error_message = CASE WHEN NOT EXISTS (SELECT FROM unnest(plain) p
+	                                              WHERE strpos(w.error_message, p) > 0)
+	                            THEN w.error_message END
+	 WHERE w.from_number = ANY (known_as);
+	GET DIAGNOSTICS waiting = ROW_COUNT;
 	UPDATE @extschema@.webhook_routing_logs l
 	   SET from_number = NULL, message_id = NULL,
 	       error_message = CASE WHEN NOT EXISTS (SELECT FROM unnest(plain) p
 	                                              WHERE strpos(l.error_message, p) > 0)
 	                            THEN l.error_message END
-	 WHERE l.from_number = ANY (
-		SELECT p FROM unnest(plain) p
-		UNION SELECT @extschema@.routing_sender_hash(p) FROM unnest(plain) p);
+	 WHERE l.from_number = ANY (known_as);
 	GET DIAGNOSTICS erased = ROW_COUNT;
-	RETURN erased;
+	RETURN waiting + erased;
 END
 $function$;
 COMMENT ON FUNCTION @extschema@.erase_sender(text) IS

@@ -1,4 +1,5 @@
--- Upkeep of the log: partitions ahead, rows out of the DEFAULT partition, what has expired.
+-- Upkeep of the log: partitions ahead, rows out of the DEFAULT partition, what has expired, decisions
+-- whose outcome never came.
 
 -- Nobody but the owner has rights on a new table, whatever the default privileges of the database
 -- say: a partition shows what viewers must not see.
@@ -123,6 +124,7 @@ DECLARE
 	expired      text[];
 	made         text[] := '{}';
 	removed      bigint;
+	settled      bigint;
 	blocker      text;
 BEGIN
 	-- Of the log table, so that several installations in one database do not meet.
@@ -143,6 +145,16 @@ BEGIN
 	GET DIAGNOSTICS removed = ROW_COUNT;
 	IF removed > 0 THEN
 		RETURN QUERY VALUES ('deleted', 'webhook_routing_logs_default',
+							 format('%s rows from before %s', removed, oldest));
+	END IF;
+
+	DELETE FROM @extschema@.webhook_routing_pending d
+	 USING (SELECT e.id, e.created_at FROM @extschema@.webhook_routing_pending e
+	         WHERE e.created_at < oldest::timestamptz FOR UPDATE SKIP LOCKED) e
+	 WHERE d.id = e.id AND d.created_at = e.created_at;
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	IF removed > 0 THEN
+		RETURN QUERY VALUES ('deleted', 'webhook_routing_pending',
 							 format('%s rows from before %s', removed, oldest));
 	END IF;
 
@@ -201,7 +213,7 @@ BEGIN
 				RETURN QUERY VALUES ('postponed', 'new partitions',
 					format('the log is locked by process %s; the next call will try again',
 						   coalesce(blocker, 'unknown')));
-				RETURN;
+				EXIT;
 			END IF;
 		END;
 		PERFORM pg_sleep(0.05 + 0.1 * random());
@@ -212,7 +224,23 @@ BEGIN
 				   FROM generate_series(1, cardinality(made), 2) i;
 	RETURN QUERY SELECT 'dropped', e, format('expired: log_retention is %s', retention)
 				   FROM unnest(expired) e;
+
+	-- Last, since others wait for the rows it has touched until the end of the transaction; and once,
+	-- since they may be waiting for the new partitions as well.
+	IF EXISTS (SELECT FROM @extschema@.webhook_routing_pending w
+	            WHERE w.stored_at < now() - interval '1 minute') THEN
+		BEGIN
+			settled := @extschema@.webhook_routing_settle_pending();
+			RETURN QUERY SELECT 'stored', 'webhook_routing_logs', format(
+							'%s rows from webhook_routing_pending, outcome unknown', settled)
+						  WHERE settled > 0;
+		EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+			RETURN QUERY VALUES ('postponed', 'webhook_routing_pending',
+								 'the log is in use; the next call will try again');
+		END;
+	END IF;
 END
 $function$;
 COMMENT ON FUNCTION @extschema@.routing_maintain() IS
-	'Hourly upkeep of the log: partitions ahead, rows into their day, expired days and rollups away';
+	'Hourly upkeep of the log: partitions ahead, rows into their day, expired days and rollups away, '
+	'decisions whose outcome never came into the log';

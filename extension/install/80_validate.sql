@@ -147,6 +147,14 @@ BEGIN
 					   ::timestamptz >= now() + interval '1 day')
 
 		UNION ALL
+		SELECT 'warning', format('%s rows have been in webhook_routing_pending for over two hours: nobody '
+								 'has called routing_maintain()', count(*)),
+			   'SELECT routing_maintain();'
+		  FROM @extschema@.webhook_routing_pending w
+		 WHERE w.stored_at < now() - interval '2 hours'
+		HAVING count(*) > 0
+
+		UNION ALL
 		SELECT 'info', format('targets without a URL: %s; each is the forwarder''s base URL + / + name',
 							  string_agg(t.name, ', ' ORDER BY t.name)),
 			   'UPDATE webhook_routing_targets SET url = ''https://...'' WHERE name = ''...'';'

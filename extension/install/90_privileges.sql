@@ -29,8 +29,13 @@ AS $function$
 	 'EXECUTE ON FUNCTION @extschema@.store_routing_logs(uuid[], timestamptz[], uuid[], integer[],'
 	 ' integer[], text[], text[], text[], text[], integer[], numeric[], bigint[], text[], text[],'
 	 ' text[], text[], integer[], double precision[], text[], text[], boolean[])'),
+	('{forwarder}',
+	 'EXECUTE ON FUNCTION @extschema@.store_routing_pending(uuid[], timestamptz[], uuid[], integer[],'
+	 ' integer[], text[], text[], text[], text[], integer[], numeric[], bigint[], text[], text[],'
+	 ' text[], text[], integer[], double precision[], text[], text[], boolean[])'),
 	('{forwarder,operator}', 'EXECUTE ON FUNCTION @extschema@.routing_maintain()'),
 	('{operator}', 'SELECT ON TABLE @extschema@.webhook_routing_logs'),
+	('{operator}', 'SELECT ON TABLE @extschema@.webhook_routing_pending'),
 	('{operator}', 'EXECUTE ON FUNCTION @extschema@.erase_sender(text)'),
 	('{operator}', 'EXECUTE ON FUNCTION @extschema@.routing_sender_hash(text)'),
 	-- without from_number, message_id and error_message, which may name a person
