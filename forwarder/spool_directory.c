@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * spool_directory.c: the directory that holds the segments: whose it is, what is in it, how much
+ * may be. It becomes ready once its lock is ours, at the start or whenever what was in the way is
+ * gone; then it stays so. The lock is of the open file (OFD): it ends with the process, however
+ * that ends, and a file that nobody holds is no lock.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "spool_segment.h"
+
+#define DEFAULT_DIRECTORY "/var/lib/webhook-forwarder"
+#define LOCK_NAME "lock"
+#define ASIDE_NAME "set-aside"
+#define ASIDE_MOST ((size_t) 64 << 20) /* bytes in it; beyond them nothing more is kept */
+#define LOCK_PAUSE_US 20000            /* between two tries to get the lock */
+
+enum readiness
+{
+    DIRECTORY_READY,
+    DIRECTORY_LOCKED,
+    DIRECTORY_UNUSABLE
+};
+
+/* ---- troubles ---- */
+
+static const char *mend_of(int error)
+{
+    switch (error)
+    {
+    case ENOSPC:
+    case EDQUOT:
+        return "free space on the file system of the spool directory";
+    case EACCES:
+    case EPERM:
+        return "give the spool directory to the forwarder's user";
+    case EROFS:
+        return "mount the file system of the spool directory writable";
+    case ENOENT:
+    case ENOTDIR:
+        return "make the spool directory's parent, or name another with --spool-directory";
+    case EMFILE:
+    case ENFILE:
+        return "allow more open files (ulimit -n)";
+    case EFBIG:
+        return "allow larger files (ulimit -f)";
+    case ENOMEM:
+        return "give the forwarder more memory";
+    default:
+        return "look for errors of the disk in the kernel's log";
+    }
+}
+
+bool spool_trouble_set(struct spool_trouble *trouble, int error, const char *what, const char *mend)
+{
+    snprintf(trouble->what, sizeof trouble->what, "%s%s%s", what, error != 0 ? ": " : "",
+             error != 0 ? strerror(error) : "");
+    trouble->mend = mend != NULL ? mend : mend_of(error);
+    return false;
+}
+
+/* ---- what is in a directory ---- */
+
+/* Calls `visit` for each name until it says false; false then, and when it cannot be read. */
+static bool each_entry(int directory, bool (*visit)(void *context, int directory, const char *name),
+                       void *context)
+{
+    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+    bool good = true;
+
+    if (stream == NULL)
+    {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    while (good && (entry = readdir(stream)) != NULL)
+        good = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+               visit(context, fd, entry->d_name);
+    closedir(stream);
+    return good;
+}
+
+static bool is_segment(const char *name)
+{
+    uint8_t id[16];
+
+    return segment_parse_name(name, id);
+}
+
+static bool visit_ours(void *context, int directory, const char *name)
+{
+    (void) context;
+    (void) directory;
+    return strcmp(name, LOCK_NAME) == 0 || strcmp(name, ASIDE_NAME) == 0 ||
+           strcmp(name, "lost+found") == 0 || strncmp(name, "ruleset", 7) == 0 || is_segment(name);
+}
+
+/* Remembers the segments, and counts their bytes. */
+static bool visit_segment(void *context, int fd, const char *name)
+{
+    struct spool_directory *directory = context;
+    size_t count = directory->leftover_count;
+    struct stat status;
+    void *grown;
+
+    if (!is_segment(name))
+        return true;
+    if (count % 64 == 0)
+    {
+        grown = realloc(directory->leftovers, (count + 64) * sizeof *directory->leftovers);
+        if (grown == NULL)
+            return false;
+        directory->leftovers = grown;
+    }
+    if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode))
+        return true;
+    memcpy(directory->leftovers[count], name, strlen(name) + 1);
+    directory->leftover_count++;
+    atomic_fetch_add(&directory->bytes, (size_t) status.st_size);
+    atomic_fetch_add(&directory->segments, 1);
+    return true;
+}
+
+static bool visit_aside(void *context, int fd, const char *name)
+{
+    struct spool_directory *directory = context;
+    struct stat status;
+
+    if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        directory->aside += (size_t) status.st_blocks * 512;
+    return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* Once, when the lock has become ours: names sort by time. */
+static bool take_stock(struct spool_directory *directory, int fd)
+{
+    int aside = openat(fd, ASIDE_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (aside >= 0)
+    {
+        (void) each_entry(aside, visit_aside, directory);
+        close(aside);
+    }
+    if (!each_entry(fd, visit_segment, directory))
+        return false;
+    if (directory->leftover_count > 0)
+        qsort(directory->leftovers, directory->leftover_count, sizeof *directory->leftovers,
+              by_name);
+    return true;
+}
+
+/* ---- whose it is ---- */
+
+/* Nobody else may read phone numbers here. A directory that holds nothing else is tightened; one
+ * that others use for other things is not touched. */
+static bool make_private(int fd, struct spool_trouble *trouble)
+{
+    struct stat status;
+    bool good = fstat(fd, &status) == 0 && status.st_uid == geteuid();
+
+    if (good && (status.st_mode & 077) != 0)
+        good = each_entry(fd, visit_ours, NULL) && fchmod(fd, 0700) == 0 &&
+               fstat(fd, &status) == 0 && (status.st_mode & 077) == 0;
+    if (good)
+        return true;
+    return spool_trouble_set(trouble, 0, "the spool directory is not private",
+                             "give the forwarder a directory of its own, with mode 0700");
+}
+
+/* The directory, made when only its parent is there; -1 with trouble. */
+static int open_path(const struct spool_directory *directory, struct spool_trouble *trouble)
+{
+    int fd = -1;
+
+    if (mkdir(directory->path, 0700) == 0 || errno == EEXIST)
+        fd = open(directory->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+    {
+        spool_trouble_set(trouble, errno, "cannot use the spool directory", NULL);
+        return -1;
+    }
+    if (make_private(fd, trouble))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* Who holds the lock, as far as the file tells. */
+static void describe_holder(int lock_fd, struct spool_trouble *trouble)
+{
+    char pid[16] = "", what[96];
+    ssize_t length = pread(lock_fd, pid, sizeof pid - 1, 0);
+
+    pid[length < 0 ? 0 : length] = '\0';
+    snprintf(what, sizeof what, "another forwarder has the spool directory (process %lld)",
+             atoll(pid));
+    spool_trouble_set(trouble, 0, what,
+                      "stop it, or give each forwarder a directory of its own with "
+                      "--spool-directory");
+}
+
+/* The open lock file, locked; -1 with trouble. */
+static int take_lock(int fd, struct spool_trouble *trouble, enum readiness *readiness)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int lock_fd = openat(fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    char pid[16];
+
+    if (lock_fd >= 0 && fcntl(lock_fd, F_OFD_SETLK, &whole) == 0)
+    {
+        int length = snprintf(pid, sizeof pid, "%d\n", (int) getpid());
+
+        /* Only a message needs it: a full disk is no reason not to start. */
+        if (ftruncate(lock_fd, 0) != 0 || pwrite(lock_fd, pid, (size_t) length, 0) != length)
+            errno = 0;
+        return lock_fd;
+    }
+    if (lock_fd >= 0 && (errno == EAGAIN || errno == EACCES))
+    {
+        describe_holder(lock_fd, trouble);
+        *readiness = DIRECTORY_LOCKED;
+    }
+    else
+        spool_trouble_set(trouble, errno, "cannot lock the spool directory", NULL);
+    if (lock_fd >= 0)
+        close(lock_fd);
+    return -1;
+}
+
+/* ---- becoming ready; the mutex is held ---- */
+
+/* Puts a descriptor in the place of one that others may be using. */
+static bool replace_fd(int *place, int fd)
+{
+    bool good = *place < 0 || dup3(fd, *place, O_CLOEXEC) >= 0;
+
+    if (*place < 0)
+        *place = fd;
+    else
+        close(fd);
+    return good;
+}
+
+static bool is_gone(const struct spool_directory *directory)
+{
+    struct stat status;
+
+    return fstat(directory->fd, &status) == 0 && status.st_nlink == 0;
+}
+
+static enum readiness make_ready(struct spool_directory *directory, struct spool_trouble *trouble)
+{
+    enum readiness readiness = DIRECTORY_UNUSABLE;
+    bool first = !atomic_load(&directory->ready);
+    int fd, lock_fd;
+
+    if (!first && !is_gone(directory))
+        return DIRECTORY_READY;
+    fd = open_path(directory, trouble);
+    if (fd < 0)
+        return DIRECTORY_UNUSABLE;
+    lock_fd = take_lock(fd, trouble, &readiness);
+    if (lock_fd >= 0 && (!first || take_stock(directory, fd)))
+    {
+        if (!replace_fd(&directory->fd, fd) || !replace_fd(&directory->lock_fd, lock_fd))
+            return DIRECTORY_UNUSABLE;
+        atomic_store(&directory->ready, true);
+        return DIRECTORY_READY;
+    }
+    if (lock_fd >= 0)
+    {
+        spool_trouble_set(trouble, errno, "cannot read the spool directory", NULL);
+        directory->leftover_count = 0;
+        directory->bytes = directory->segments = directory->aside = 0;
+        close(lock_fd);
+    }
+    close(fd);
+    return readiness;
+}
+
+static enum readiness try_once(struct spool_directory *directory, struct spool_trouble *trouble)
+{
+    enum readiness readiness;
+
+    pthread_mutex_lock(&directory->mutex);
+    readiness = make_ready(directory, trouble);
+    pthread_mutex_unlock(&directory->mutex);
+    return readiness;
+}
+
+bool spool_directory_try(struct spool_directory *directory, struct spool_trouble *trouble)
+{
+    return try_once(directory, trouble) == DIRECTORY_READY;
+}
+
+static void report_lock(enum log_level level, const char *message,
+                        const struct spool_directory *directory,
+                        const struct spool_trouble *trouble)
+{
+    struct log_line line;
+
+    if (!log_begin(&line, level, "spool_locked", message))
+        return;
+    log_text(&line, "directory", directory->path);
+    log_text(&line, "detail", trouble->what);
+    log_text(&line, "mend", trouble->mend);
+    log_end(&line);
+}
+
+/* Tries until another forwarder has left, or time is over. */
+static enum readiness wait_for_lock(struct spool_directory *directory)
+{
+    const struct timespec pause = {0, LOCK_PAUSE_US * 1000};
+    uint64_t end = loop_clock() + directory->options->spool_lock_timeout;
+    struct spool_trouble trouble;
+    enum readiness readiness = try_once(directory, &trouble);
+
+    if (readiness == DIRECTORY_LOCKED)
+        report_lock(LOG_INFO, "waiting for another forwarder to leave the spool directory",
+                    directory, &trouble);
+    while (readiness == DIRECTORY_LOCKED && loop_clock() < end)
+    {
+        nanosleep(&pause, NULL);
+        readiness = try_once(directory, &trouble);
+    }
+    if (readiness == DIRECTORY_LOCKED)
+        report_lock(LOG_ERROR, "another forwarder keeps the spool directory", directory, &trouble);
+    return readiness;
+}
+
+/* ---- open and close ---- */
+
+/* The option; else what systemd gives, the first of several. */
+static void choose_path(struct spool_directory *directory)
+{
+    const char *path = directory->options->spool_directory;
+    int length;
+
+    if (*path == '\0')
+        path = getenv("STATE_DIRECTORY");
+    if (path == NULL || *path == '\0')
+        path = DEFAULT_DIRECTORY;
+    length =
+        path == directory->options->spool_directory ? (int) strlen(path) : (int) strcspn(path, ":");
+    snprintf(directory->path, sizeof directory->path, "%.*s", length, path);
+}
+
+/* Several segments of each worker fit into --spool-size. */
+static size_t choose_segment_size(const struct options *options)
+{
+    size_t size = options->spool_size / options->workers / 4 & ~(size_t) 4095;
+
+    return size > SEGMENT_SIZE ? SEGMENT_SIZE : size < SEGMENT_LEAST ? SEGMENT_LEAST : size;
+}
+
+enum spool_opening spool_directory_open(struct spool_directory **directory,
+                                        const struct options *options)
+{
+    struct spool_directory *made = calloc(1, sizeof *made);
+
+    *directory = NULL;
+    if (made == NULL)
+        return SPOOL_FAILED;
+    made->options = options;
+    made->fd = made->lock_fd = -1;
+    made->segment_size = choose_segment_size(options);
+    choose_path(made);
+    if (pthread_mutex_init(&made->mutex, NULL) != 0 || !syncer_open(&made->syncer, &made->fd))
+    {
+        free(made);
+        return SPOOL_FAILED;
+    }
+    if (wait_for_lock(made) == DIRECTORY_LOCKED)
+    {
+        spool_directory_close(made);
+        return SPOOL_LOCKED;
+    }
+    *directory = made;
+    return SPOOL_OPENED;
+}
+
+void spool_directory_close(struct spool_directory *directory)
+{
+    if (directory == NULL)
+        return;
+    syncer_close(&directory->syncer);
+    if (directory->lock_fd >= 0)
+        close(directory->lock_fd);
+    if (directory->fd >= 0)
+        close(directory->fd);
+    pthread_mutex_destroy(&directory->mutex);
+    free(directory->leftovers);
+    free(directory);
+}
+
+const char *spool_directory_path(const struct spool_directory *directory)
+{
+    return atomic_load(&directory->ready) ? directory->path : "";
+}
+
+/* ---- how much there may be ---- */
+
+bool spool_directory_take(struct spool_directory *directory, size_t bytes)
+{
+    size_t before = atomic_fetch_add(&directory->bytes, bytes);
+
+    if (before + bytes > directory->options->spool_size)
+    {
+        atomic_fetch_sub(&directory->bytes, bytes);
+        return false;
+    }
+    atomic_fetch_add(&directory->segments, 1);
+    return true;
+}
+
+void spool_directory_give(struct spool_directory *directory, size_t bytes)
+{
+    atomic_fetch_sub(&directory->bytes, bytes);
+    atomic_fetch_sub(&directory->segments, 1);
+}
+
+/* ---- set-aside/ ---- */
+
+/* Opens it, made when it is not there; -1 when that fails, or when it holds enough. */
+static int open_aside(struct spool_directory *directory, size_t bytes)
+{
+    if (atomic_load(&directory->aside) + bytes > ASIDE_MOST ||
+        (mkdirat(directory->fd, ASIDE_NAME, 0700) != 0 && errno != EEXIST))
+        return -1;
+    return openat(directory->fd, ASIDE_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+/* Writes a new file; the syncer brings it to the disk and closes it. */
+static bool write_aside(struct spool_directory *directory, int aside, const char *name,
+                        const uint8_t *data, size_t size)
+{
+    int fd = openat(aside, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool good = fd >= 0 && write(fd, data, size) == (ssize_t) size;
+    struct sync_file *file = good ? sync_file_make(fd, NULL, NULL) : NULL;
+
+    if (file != NULL)
+    {
+        syncer_ask(&directory->syncer, file, 0, false);
+        syncer_release(&directory->syncer, file, false);
+    }
+    else if (fd >= 0)
+        close(fd);
+    if (!good && fd >= 0)
+        unlinkat(aside, name, 0);
+    return good;
+}
+
+bool spool_aside_bytes(struct spool_directory *directory, const char *name, const uint8_t *data,
+                       size_t size)
+{
+    size_t bytes = (size + 4095) & ~(size_t) 4095;
+    int aside = open_aside(directory, bytes);
+    bool good = aside >= 0 && write_aside(directory, aside, name, data, size);
+
+    if (aside >= 0)
+        close(aside);
+    if (good)
+        atomic_fetch_add(&directory->aside, bytes);
+    return good;
+}
