@@ -26,9 +26,10 @@
 #define OPTIONS_TABLE(SECTION, OPTION)                                                             \
     SECTION("Listening")                                                                           \
     OPTION(listen, TEXT, "listen", "127.0.0.1:8080", "HOST:PORT", "",                              \
-           "where webhooks arrive; port 0 takes any free one")                                     \
+           "where webhooks arrive, unless systemd hands over sockets; port 0 takes any free one")  \
     OPTION(admin_listen, TEXT, "admin-listen", "127.0.0.1:9180", "HOST:PORT", "",                  \
-           "where /livez and /readyz answer; keep it private")                                     \
+           "where /livez and /readyz answer, unless systemd hands over a socket called admin; "    \
+           "keep it private")                                                                      \
     OPTION(workers, COUNT, "workers", "1", "N", "",                                                \
            "threads that serve requests, each with connections of its own to the database")        \
     OPTION(path_prefix, TEXT, "path-prefix", "", "PATH", "",                                       \
