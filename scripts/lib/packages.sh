@@ -18,8 +18,8 @@ postgresql_major() {
     printf '%s\n' "${version:-15}"
 }
 
-# packages_of PURPOSE: build (extension and forwarder), run (a private cluster), test, or the name of
-# a tool that only some tests need
+# packages_of PURPOSE: build (extension and forwarder), run (a private cluster), bench (what the
+# forwarder is compared with), or the name of a tool or group that only some tests need
 packages_of() {
     local major
     major=$(postgresql_major)
@@ -36,7 +36,8 @@ packages_of() {
         bats) echo "bats jq openssl perl xxd" ;;
         jq) echo "jq" ;;
         tap) echo "libipc-run-perl perl" ;;
-        nginx | haproxy | wrk | strace | faketime) echo "$1" ;;
+        bench) echo "nginx haproxy" ;;
+        wrk | strace | faketime) echo "$1" ;;
         promtool) echo "prometheus" ;;
         *) die "no packages are listed for $1" ;;
     esac
