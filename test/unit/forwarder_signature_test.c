@@ -2,6 +2,7 @@
  *
  * X-Hub-Signature-256: known vectors, several secrets, and everything that is no signature.
  */
+#include <openssl/crypto.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -207,6 +208,66 @@ static void wrong_secrets(void **state)
     }
 }
 
+/* ---- memory ---- */
+
+static int allocations_left = -1; /* -1: as many as are asked for */
+
+static bool may_allocate(void)
+{
+    if (allocations_left > 0)
+        allocations_left--;
+    return allocations_left != 0;
+}
+
+static void *allocate(size_t size, const char *file, int line)
+{
+    (void) file;
+    (void) line;
+    return may_allocate() ? malloc(size) : NULL;
+}
+
+static void *reallocate(void *memory, size_t size, const char *file, int line)
+{
+    (void) file;
+    (void) line;
+    return may_allocate() ? realloc(memory, size) : NULL;
+}
+
+static void release(void *memory, const char *file, int line)
+{
+    (void) file;
+    (void) line;
+    free(memory);
+}
+
+/* However early memory runs out: the verdict is that nobody knows, and a right one stays right. */
+static void out_of_memory(void **state)
+{
+    struct signature_secrets secrets;
+    struct signature signature = {.count = 0};
+    enum signature_verdict verdict = SIGNATURE_UNKNOWN;
+    char text[SIGNATURE_TEXT_SIZE];
+    int most;
+
+    (void) state;
+    prepare(&secrets, "old\n" SECRET);
+    for (most = 1; most < 1000 && verdict != SIGNATURE_RIGHT; most++)
+    {
+        allocations_left = most;
+        verdict = signature_begin(&signature, &secrets, SIGNED);
+        if (verdict == SIGNATURE_RIGHT && signature_update(&signature, BODY, strlen(BODY)))
+            verdict = signature_end(&signature);
+        signature_abandon(&signature);
+        if (verdict != SIGNATURE_RIGHT)
+            assert_int_equal(verdict, SIGNATURE_UNKNOWN);
+    }
+    assert_in_range(most, 3, 999);
+    allocations_left = 1;
+    assert_false(signature_sign(&secrets, BODY, strlen(BODY), text));
+    allocations_left = -1;
+    signature_free(&secrets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,7 +275,11 @@ int main(void)
         cmocka_unit_test(several_secrets), cmocka_unit_test(again),
         cmocka_unit_test(malformed),       cmocka_unit_test(every_bit),
         cmocka_unit_test(abandoned),       cmocka_unit_test(wrong_secrets),
+        cmocka_unit_test(out_of_memory),
     };
 
+    /* Before OpenSSL has allocated anything. */
+    if (CRYPTO_set_mem_functions(allocate, reallocate, release) != 1)
+        return 1;
     return cmocka_run_group_tests_name("forwarder_signature", tests, NULL, NULL);
 }
