@@ -20,7 +20,7 @@ readonly GROUPS_KNOWN=(
     "build       gcc and clang, extension and programs, warnings are errors"
     "unit        the engine's parts, plain and under the sanitizers (cmocka)"
     "budget      instructions per decision (callgrind)"
-    "fuzz        the engine against its fuzzers, seeded with the fixtures (libFuzzer)"
+    "fuzz        the engine and the spool's reader against their fuzzers (libFuzzer)"
     "regress     the SQL surface (pg_regress)"
     "isolation   concurrent sessions (pg_isolation_regress)"
     "tap         restarts, standby, dump and restore (PostgreSQL's TAP modules)"
