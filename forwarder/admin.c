@@ -4,7 +4,8 @@
  * that it answers even when they do not.
  *
  *     /livez    200 while every worker turns; 503 when one is stuck: restart
- *     /readyz   200 while webhooks can be decided and logged; 503 with the reason otherwise
+ *     /readyz   200 while webhooks are taken, be it with the database down; 503 with the reason
+ *               otherwise
  */
 #include <string.h>
 #include <unistd.h>
@@ -35,10 +36,12 @@ static const char *admin_ready(const struct admin *admin)
         return "stopping\n";
     for (size_t i = 0; problem == NULL && i < admin->worker_count; i++)
     {
-        if (!atomic_load(&admin->workers[i].status.can_decide))
-            problem = "the database does not decide\n";
-        else if (!atomic_load(&admin->workers[i].status.can_log))
-            problem = "the database does not take the log\n";
+        const struct worker_status *status = &admin->workers[i].status;
+
+        if (!atomic_load(&status->serving))
+            problem = "starting\n";
+        else if (!atomic_load(&status->can_spool) && !atomic_load(&status->can_log))
+            problem = "neither the spool nor the database takes decisions\n";
     }
     return problem;
 }

@@ -257,7 +257,11 @@ static void database_prepared(void *context, PGresult *result)
     struct database *database = context;
 
     if (result != NULL && PQresultStatus(result) != PGRES_COMMAND_OK && !database->condemned)
+    {
+        if (database->refused != NULL)
+            database->refused(database->owner, result);
         database_condemn(database, PQresultErrorMessage(result));
+    }
     PQclear(result);
 }
 

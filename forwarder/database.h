@@ -55,6 +55,7 @@ struct database
     const struct database_statement *statements;
     size_t statement_count;
     void (*became_ready)(void *owner);
+    void (*refused)(void *owner, const PGresult *error); /* a statement: NULL allowed */
     void *owner;
     struct loop *loop;
 

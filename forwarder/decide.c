@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * decide.c: asks the database where a webhook goes. All questions of a turn travel together and are
- * closed by one sync (worker.c); answers come in order. A question that is not answered in time is
- * abandoned: its late answer is thrown away, and the client is told to come again.
+ * decide.c: where a webhook goes. The database is asked; all questions of a turn travel together
+ * and are closed by one sync (worker.c), and answers come in order. When it cannot answer (down,
+ * late, refusing) the same engine decides here, at once, by the last rules: nobody changes side. A
+ * question that is late is abandoned: its answer is thrown away when it comes.
  *
- * A webhook that holds several items asks a second question, so that each item can be logged with
- * its own domain, sender and bucket.
+ * A webhook that holds several items asks a second question, so that each item can be logged, and
+ * sent, by its own decision.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,97 +18,256 @@
 
 static const Oid PAYLOAD_AND_NAME[] = {OID_BYTEA, OID_TEXT};
 
+/* Columns that route_decide() and route_decide_items() share, in the order in which both are read.
+ * X(CONSTANT, column) */
+#define DECIDED_COLUMNS(X)                                                                         \
+    X(WEBHOOK, webhook_name)                                                                       \
+    X(URL, target_url)                                                                             \
+    X(FALLBACK_WEBHOOK, fallback_webhook)                                                          \
+    X(FALLBACK_URL, fallback_url)                                                                  \
+    X(DOMAIN, domain)                                                                              \
+    X(REASON, reason)                                                                              \
+    X(FROM, from_number)                                                                           \
+    X(MESSAGE, message_id)                                                                         \
+    X(TYPE, message_type)                                                                          \
+    X(SIDE, routed_to)                                                                             \
+    X(BUCKET, bucket)                                                                              \
+    X(PERCENTAGE, percentage)
+
+enum column
+{
+#define X(constant, column) COLUMN_##constant,
+    DECIDED_COLUMNS(X)
+#undef X
+        COLUMN_VERSION /* of route_decide() only */
+};
+
 #define X(constant, column) #column ", "
 const struct database_statement DECIDE_STATEMENTS[] = {
-    {"decide", "SELECT " DECIDE_COLUMNS(X) "NULL FROM route_decide($1, $2)", 2, PAYLOAD_AND_NAME},
-    {"items", "SELECT " DECIDE_ITEM_COLUMNS(X) "NULL FROM route_decide_items($1, $2) ORDER BY item",
-     2, PAYLOAD_AND_NAME},
+    {"decide", "SELECT " DECIDED_COLUMNS(X) "config_version FROM route_decide($1, $2)", 2,
+     PAYLOAD_AND_NAME},
+    {"items", "SELECT " DECIDED_COLUMNS(X) "NULL FROM route_decide_items($1, $2) ORDER BY item", 2,
+     PAYLOAD_AND_NAME},
     {"ruleset", RULESET_STATEMENT, 0, NULL},
 };
 #undef X
 const size_t DECIDE_STATEMENT_COUNT = sizeof DECIDE_STATEMENTS / sizeof *DECIDE_STATEMENTS;
 
-const char *decide_value(const PGresult *answer, int row, int column)
-{
-    return answer == NULL || PQgetisnull(answer, row, column) ? NULL
-                                                              : PQgetvalue(answer, row, column);
-}
-
 void decide_forget(struct request *request)
 {
-    for (unsigned i = 0; i < sizeof request->tickets / sizeof *request->tickets; i++)
-        database_abandon(&request->worker->decide, request->tickets[i]);
-    request->awaited = 0;
+    for (unsigned i = 0; i < sizeof request->question.tickets / sizeof(uint64_t); i++)
+        database_abandon(&request->worker->decide, request->question.tickets[i]);
+    request->question.awaited = 0;
 }
 
-/* No decision: the client has to come again. */
-static void decide_fail(struct request *request, const char *event, const char *why)
+/* ---- carrying a decision out ---- */
+
+/* Deliveries are planned, or the client has to come again. */
+static void decide_carry_out(struct request *request, struct plan *plan, bool good)
 {
-    struct worker *worker = request->worker;
+    if (!good || !plan_finish(plan))
+    {
+        plan_give_up(plan);
+        reply_problem(request, 503, "no room to log and deliver the webhook");
+        return;
+    }
+    request_enter(request, REQUEST_DELIVERING, 0);
+    for (struct delivery *delivery = request->deliveries, *next; delivery != NULL; delivery = next)
+    {
+        next = delivery->next;
+        recording_begin(delivery);
+    }
+}
+
+static bool decide_is_unknown(const struct decided *whole)
+{
+    const char *unknown = route_reason_name(ROUTE_REASON_UNKNOWN_WEBHOOK);
+
+    return whole->reason.length == strlen(unknown) &&
+           memcmp(whole->reason.data, unknown, whole->reason.length) == 0;
+}
+
+/* ---- by the engine here ---- */
+
+static struct decided decided_here(const route_decision *decision, bool ruleless)
+{
+    const char *reason = route_reason_name(ruleless ? ROUTE_REASON_NO_CONFIG : decision->reason);
+    struct decided decided = {.webhook = decision->target->name,
+                              .url = decision->target->url,
+                              .reason = {reason, strlen(reason)},
+                              .side = decision->side,
+                              .bucket = ruleless ? -1 : decision->bucket,
+                              .percentage = ruleless ? -1 : (int) decision->percentage};
+
+    if (decision->fallback != NULL)
+    {
+        decided.fallback_webhook = decision->fallback->name;
+        decided.fallback_url = decision->fallback->url;
+    }
+    decided.domain = decision->domain != NULL ? decision->domain->name
+                                              : (route_text){"unknown", sizeof "unknown" - 1};
+#define TAKE(field)                                                                                \
+    if (decision->field##_length > 0)                                                              \
+    decided.field = (route_text){decision->field, decision->field##_length}
+    TAKE(from_number);
+    TAKE(message_id);
+    TAKE(message_type);
+#undef TAKE
+    return decided;
+}
+
+struct local_items
+{
+    struct plan *plan;
+    bool ruleless;
+    bool good;
+};
+
+static bool decide_item_here(void *context, size_t item, const route_decision *decision)
+{
+    struct local_items *items = context;
+    struct decided decided = decided_here(decision, items->ruleless);
+
+    (void) item;
+    items->good = plan_item(items->plan, &decided);
+    return items->good;
+}
+
+/* The engine as the database would run it. Without any rules everything goes to --default-target,
+ * whatever name it came by, since no name is known. */
+static void decide_here(struct request *request)
+{
+    int64_t version;
+    const route_ruleset *ruleset = ruleset_last(request->worker, &version);
+    bool ruleless = version == 0, named = request->uri.kind == URI_WEBHOOK && !ruleless;
+    route_text name = {named ? request->uri.webhook : NULL,
+                       named ? strlen(request->uri.webhook) : 0};
+    const char *body = request->body.length > 0 ? request->body.data : "";
+    route_decision decision;
+    struct decided whole;
+    struct plan plan;
+    struct local_items items = {.plan = &plan, .ruleless = ruleless};
+
+    request->item_count = route_decide(ruleset, body, request->body.length, name, NULL, &decision);
+    whole = decided_here(&decision, ruleless);
+    if (decide_is_unknown(&whole))
+    {
+        reply_problem(request, 404, "no webhook has this name");
+        return;
+    }
+    items.good = plan_begin(&plan, request, &whole, version);
+    if (items.good && request->item_count == 1)
+        items.good = plan_item(&plan, &whole);
+    else if (items.good)
+        route_decide_items(ruleset, body, request->body.length, name, decide_item_here, &items);
+    decide_carry_out(request, &plan, items.good);
+}
+
+/* ---- by the database ---- */
+
+/* It does not decide this one. */
+static void decide_without(struct request *request, const char *event, const char *why)
+{
     struct log_line line;
 
     decide_forget(request);
-    if (log_begin_limited(&line, LOG_WARNING, event, "a webhook was not decided",
-                          &worker->refusals))
+    if (log_begin_limited(&line, LOG_WARNING, event,
+                          "the database does not decide: the last rules decide here",
+                          &request->worker->refusals))
     {
         log_text(&line, "correlation_id", request->correlation_id);
         log_text(&line, "detail", why);
         log_end(&line);
     }
-    reply_problem(request, 503, "no decision could be had from the database");
+    decide_here(request);
 }
 
 void decide_expired(struct request *request)
 {
-    decide_fail(request, "decide_timeout", "the database did not answer in time");
+    ruleset_suspect(request->worker);
+    decide_without(request, "decide_timeout", "the database did not answer in time");
 }
 
-/* Whether the answer holds at least one row; fails the request otherwise. */
-static bool decide_usable(struct request *request, const PGresult *answer)
+static route_text field(const PGresult *answer, int row, enum column column)
 {
-    if (answer != NULL && PQresultStatus(answer) == PGRES_TUPLES_OK && PQntuples(answer) > 0)
-        return true;
-    if (answer != NULL && retry_needs_connection(database_sqlstate(answer)))
-        database_condemn(&request->worker->decide, PQresultErrorMessage(answer));
-    decide_fail(request, "decide_failed",
-                answer == NULL ? "the connection to the database broke"
-                               : PQresultErrorMessage(answer));
-    return false;
+    return PQgetisnull(answer, row, (int) column)
+               ? (route_text){NULL, 0}
+               : (route_text){PQgetvalue(answer, row, (int) column),
+                              (size_t) PQgetlength(answer, row, (int) column)};
 }
 
-static void decision_read(struct decision *decision)
+/* "12.34" to 1234; -1 when there is none. */
+static int hundredths(route_text percentage)
 {
-    const PGresult *answer = decision->answer;
+    return percentage.data == NULL ? -1 : (int) (strtod(percentage.data, NULL) * 100 + 0.5);
+}
 
-    decision->webhook = decide_value(answer, 0, DECIDE_WEBHOOK);
-    decision->url = decide_value(answer, 0, DECIDE_URL);
-    decision->side = decide_value(answer, 0, DECIDE_SIDE);
-    decision->domain = decide_value(answer, 0, DECIDE_DOMAIN);
-    decision->reason = decide_value(answer, 0, DECIDE_REASON);
-    decision->percentage = decide_value(answer, 0, DECIDE_PERCENTAGE);
-    decision->fallback_webhook = decide_value(answer, 0, DECIDE_FALLBACK_WEBHOOK);
-    decision->fallback_url = decide_value(answer, 0, DECIDE_FALLBACK_URL);
-    identity_make(decision->id);
-    decision->created_us = identity_now_us();
+static struct decided decided_there(const PGresult *answer, int row)
+{
+    route_text bucket = field(answer, row, COLUMN_BUCKET);
+
+    return (struct decided){
+        .webhook = field(answer, row, COLUMN_WEBHOOK),
+        .url = field(answer, row, COLUMN_URL),
+        .fallback_webhook = field(answer, row, COLUMN_FALLBACK_WEBHOOK),
+        .fallback_url = field(answer, row, COLUMN_FALLBACK_URL),
+        .domain = field(answer, row, COLUMN_DOMAIN),
+        .reason = field(answer, row, COLUMN_REASON),
+        .from_number = field(answer, row, COLUMN_FROM),
+        .message_id = field(answer, row, COLUMN_MESSAGE),
+        .message_type = field(answer, row, COLUMN_TYPE),
+        .side = strcmp(PQgetvalue(answer, row, COLUMN_SIDE), route_side_name(ROUTE_UNIFIED)) == 0
+                    ? ROUTE_UNIFIED
+                    : ROUTE_LEGACY,
+        .bucket = bucket.data == NULL ? -1 : atoi(bucket.data),
+        .percentage = hundredths(field(answer, row, COLUMN_PERCENTAGE))};
 }
 
 /* Everything that was asked has been answered. */
 static void decide_finish(struct request *request)
 {
     struct worker *worker = request->worker;
-    struct decision *decision = &request->decision;
-    const char *version = decide_value(decision->answer, 0, DECIDE_VERSION);
+    const PGresult *answer = request->question.whole, *items = request->question.items;
+    struct decided whole = decided_there(answer, 0);
+    int64_t version = atoll(PQgetvalue(answer, 0, COLUMN_VERSION));
+    struct plan plan;
+    bool good;
 
-    decision_read(decision);
-    if (version != NULL && (worker->ruleset == NULL ||
-                            route_ruleset_config(worker->ruleset)->version != atoll(version)))
+    if (worker->ruleset == NULL || route_ruleset_config(worker->ruleset)->version != version)
         ruleset_refresh(worker);
-    if (decision->webhook == NULL || decision->side == NULL || decision->reason == NULL)
-        decide_fail(request, "decide_failed", "the database answered without a target");
-    else if (strcmp(decision->reason, route_reason_name(ROUTE_REASON_UNKNOWN_WEBHOOK)) == 0)
+    if (whole.webhook.data == NULL || whole.reason.data == NULL)
+    {
+        decide_without(request, "decide_failed", "the database answered without a target");
+        return;
+    }
+    if (decide_is_unknown(&whole))
+    {
         reply_problem(request, 404, "no webhook has this name");
-    else
-        forward_begin(request);
+        return;
+    }
+    good = plan_begin(&plan, request, &whole, version);
+    if (items == NULL)
+        good = good && plan_item(&plan, &whole);
+    for (int row = 0; good && items != NULL && row < PQntuples(items); row++)
+    {
+        struct decided item = decided_there(items, row);
+
+        good = plan_item(&plan, &item);
+    }
+    decide_carry_out(request, &plan, good);
+}
+
+/* Whether the answer holds at least one row; decides here otherwise. */
+static bool decide_usable(struct request *request, const PGresult *answer)
+{
+    if (answer != NULL && PQresultStatus(answer) == PGRES_TUPLES_OK && PQntuples(answer) > 0)
+        return true;
+    if (answer != NULL && retry_needs_connection(database_sqlstate(answer)))
+        database_condemn(&request->worker->decide, PQresultErrorMessage(answer));
+    decide_without(request, "decide_failed",
+                   answer == NULL ? "the connection to the database broke"
+                                  : PQresultErrorMessage(answer));
+    return false;
 }
 
 static void decide_take(struct request *request, PGresult **place, PGresult *answer)
@@ -118,7 +278,7 @@ static void decide_take(struct request *request, PGresult **place, PGresult *ans
         return;
     }
     *place = answer;
-    if (--request->awaited == 0)
+    if (--request->question.awaited == 0)
         decide_finish(request);
 }
 
@@ -126,14 +286,14 @@ static void decide_answered(void *context, PGresult *answer)
 {
     struct request *request = context;
 
-    decide_take(request, &request->decision.answer, answer);
+    decide_take(request, &request->question.whole, answer);
 }
 
 static void items_answered(void *context, PGresult *answer)
 {
     struct request *request = context;
 
-    decide_take(request, &request->decision.items, answer);
+    decide_take(request, &request->question.items, answer);
 }
 
 static bool decide_ask(struct request *request, const char *statement, database_answer answer,
@@ -147,20 +307,23 @@ static bool decide_ask(struct request *request, const char *statement, database_
                           request, ticket);
 }
 
+/* ---- the beginning ---- */
+
 void decide_begin(struct request *request)
 {
     struct worker *worker = request->worker;
+    struct question *question = &request->question;
     bool several;
 
     request->item_count = route_count_items(request->body.data, request->body.length);
     several = request->item_count > 1;
-    request->tickets[0] = request->tickets[1] = UINT64_MAX;
+    question->tickets[0] = question->tickets[1] = UINT64_MAX;
     request_enter(request, REQUEST_DECIDING, worker->loop.now_us + worker->options->decide_timeout);
-    if (database_lag(&worker->decide) > worker->options->decide_timeout)
-        decide_fail(request, "decide_refused", "the database is late for others already");
-    else if (!decide_ask(request, "decide", decide_answered, &request->tickets[0]) ||
-             (several && !decide_ask(request, "items", items_answered, &request->tickets[1])))
-        decide_fail(request, "decide_refused", "no connection to the database");
+    if (worker->suspect || worker->decide.state != DATABASE_READY)
+        decide_here(request);
+    else if (!decide_ask(request, "decide", decide_answered, &question->tickets[0]) ||
+             (several && !decide_ask(request, "items", items_answered, &question->tickets[1])))
+        decide_without(request, "decide_refused", "no room for another question");
     else
-        request->awaited = several ? 2 : 1;
+        question->awaited = several ? 2 : 1;
 }

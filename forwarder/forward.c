@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * forward.c: an attempt: what is sent to a function, and what its end leads to. The handles and
- * their callbacks are in upstream.c, the judgement in relay.c.
+ * forward.c: an attempt: handed to libcurl once its rows are recorded, and what its end leads to.
+ * The request is put together in compose.c, the handles and their callbacks are in upstream.c, the
+ * judgement is in relay.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,200 +10,92 @@
 #include "forwarder.h"
 
 #define LEAST_ATTEMPT_US 50000 /* with less time left there is no second attempt */
+/* libcurl keeps an attempt's time; ours is for the case that it does not. */
+#define GRACE_US 1000000
 
-/* ---- what is sent ---- */
-
-/* A name as a segment of a path, with its NUL (RFC 3986 2.3: unreserved characters stay). */
-static bool encode_name(const char *name, char *text, size_t size)
-{
-    static const char DIGITS[] = "0123456789ABCDEF";
-
-    for (; *name != '\0'; name++)
-    {
-        unsigned char byte = (unsigned char) *name;
-        bool plain = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
-                     (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '.' || byte == '_' ||
-                     byte == '~';
-
-        if (size < 4)
-            return false;
-        *text++ = plain ? *name : '%';
-        if (!plain)
-        {
-            *text++ = DIGITS[byte >> 4];
-            *text++ = DIGITS[byte & 15];
-        }
-        size -= plain ? 1 : 3;
-    }
-    *text = '\0';
-    return true;
-}
-
-/* URL of the target, or base and name; a name is encoded where a path needs it. */
-static bool forward_url(const struct request *request, char *url, size_t size)
-{
-    const char *base = request->worker->options->functions_url;
-    size_t length;
-
-    if (request->attempt.url != NULL)
-        return snprintf(url, size, "%s", request->attempt.url) < (int) size;
-    if (*base == '\0')
-        return false;
-    length = strlen(base);
-    while (length > 0 && base[length - 1] == '/')
-        length--;
-    if (length + 1 >= size)
-        return false;
-    memcpy(url, base, length);
-    url[length++] = '/';
-    return encode_name(request->attempt.webhook, url + length, size - length);
-}
-
-/* Appends "name: value" or, without a value, "name:", which tells libcurl to leave the field out.
- */
-static bool put_field(struct request *request, const char *name, const char *value)
-{
-    struct worker *worker = request->worker;
-    struct buffer *text = &request->field_text;
-
-    return buffer_append(worker, text, name, strlen(name)) &&
-           buffer_append(worker, text, value == NULL || *value == '\0' ? ":" : ": ",
-                         value == NULL || *value == '\0' ? 1 : 2) &&
-           buffer_append(worker, text, value, value == NULL ? 0 : strlen(value)) &&
-           buffer_append(worker, text, "", 1);
-}
-
-static bool put_optional_field(struct request *request, const char *name, const char *value)
-{
-    return value == NULL || *value == '\0' || put_field(request, name, value);
-}
-
-/* The whole header but what libcurl computes (request line, Host, Content-Length). Nothing of the
- * client's goes through that is not named here. */
-static bool put_fields(struct request *request)
-{
-    const struct gate_result *header = &request->header;
-    const struct decision *decision = &request->decision;
-
-    request->field_text.length = 0;
-    return put_field(request, "Expect", NULL) && put_field(request, "Accept", NULL) &&
-           put_field(request, "Content-Type", header->content_type) &&
-           put_optional_field(request, "Content-Encoding", header->content_encoding) &&
-           put_optional_field(request, "X-Hub-Signature-256", header->signature) &&
-           put_optional_field(request, "User-Agent", header->user_agent) &&
-           put_optional_field(request, "traceparent", header->traceparent) &&
-           put_optional_field(request, "tracestate", header->tracestate) &&
-           put_field(request, "X-Correlation-ID", request->correlation_id) &&
-           put_field(request, "X-Webhook-Domain",
-                     decision->domain == NULL ? "unknown" : decision->domain) &&
-           put_field(request, "X-Routed-From", "traffic-router") &&
-           put_optional_field(request, "X-Routing-Percentage", decision->percentage);
-}
-
-/* Links the fields into the list that libcurl reads. */
-static struct curl_slist *forward_fields(struct request *request)
-{
-    const struct secrets *secrets = request->secrets;
-    size_t count = 0;
-
-    if (!put_fields(request))
-        return NULL;
-    for (char *at = request->field_text.data, *end = at + request->field_text.length; at < end;
-         at += strlen(at) + 1)
-        request->fields[count++].data = at;
-    for (size_t i = 0; i < secrets->header_count; i++)
-        request->fields[count++].data = secrets->headers[i].line;
-    for (size_t i = 0; i < count; i++)
-        request->fields[i].next = i + 1 < count ? &request->fields[i + 1] : NULL;
-    return request->fields;
-}
+/* ---- an attempt ---- */
 
 /* Hands the request to libcurl; false when that was impossible, and nothing was sent. */
-static bool forward_start(struct request *request)
+static bool forward_start(struct delivery *delivery)
 {
-    struct attempt *attempt = &request->attempt;
-    struct curl_slist *fields = forward_fields(request);
-    struct upstream *upstream = fields == NULL ? NULL : upstream_take(request);
+    struct attempt *attempt = &delivery->attempt;
+    struct curl_slist *fields = compose_fields(delivery);
+    struct upstream *upstream = fields == NULL ? NULL : upstream_take(delivery);
     char url[4096];
     bool good;
 
     if (upstream == NULL)
         return false;
     attempt->upstream = upstream;
-    request->reply.length = 0;
-    good = forward_url(request, url, sizeof url) &&
+    delivery->answer.body.length = 0;
+    good = compose_url(delivery, url, sizeof url) &&
            curl_easy_setopt(upstream->easy, CURLOPT_URL, url) == CURLE_OK &&
            curl_easy_setopt(upstream->easy, CURLOPT_HTTPHEADER, fields) == CURLE_OK &&
            curl_easy_setopt(upstream->easy, CURLOPT_POSTFIELDS,
-                            request->body.length > 0 ? request->body.data : "") == CURLE_OK &&
+                            delivery->body_length > 0 ? delivery->body : "") == CURLE_OK &&
            curl_easy_setopt(upstream->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                            (curl_off_t) request->body.length) == CURLE_OK &&
+                            (curl_off_t) delivery->body_length) == CURLE_OK &&
            curl_easy_setopt(upstream->easy, CURLOPT_TIMEOUT_MS,
                             (long) (attempt->timeout_us / 1000)) == CURLE_OK &&
-           curl_multi_add_handle(request->worker->multi, upstream->easy) == CURLM_OK;
+           curl_multi_add_handle(delivery->worker->multi, upstream->easy) == CURLM_OK;
     if (!good)
-        upstream_give_back(request);
+        upstream_give_back(delivery);
     return good;
 }
 
-/* ---- attempts ---- */
-
 /* Time left of --total-timeout, which counts from the arrival of the last byte. */
-static uint64_t forward_time_left(const struct request *request)
+static uint64_t forward_time_left(const struct delivery *delivery)
 {
-    uint64_t end = request->arrived_us + request->worker->options->total_timeout;
-    uint64_t now = request->worker->loop.now_us;
+    uint64_t end = delivery->request->arrived_us + delivery->worker->options->total_timeout;
+    uint64_t now = delivery->worker->loop.now_us;
 
     return end > now ? end - now : 0;
 }
 
-/* One attempt at the function that request->attempt names, with the timeout and the policy that
- * the rules give it; answers the client when it cannot be made. */
-static void forward_attempt(struct request *request)
+/* Whether there is another function, and time and room to ask it. */
+static bool forward_has_fallback(const struct delivery *delivery)
 {
-    struct attempt *attempt = &request->attempt;
-    uint64_t left = forward_time_left(request), now = request->worker->loop.now_us;
+    return delivery->attempt.number == 1 && delivery->fallback_webhook != NULL &&
+           forward_time_left(delivery) > LEAST_ATTEMPT_US && !outcomes_full(delivery->worker);
+}
 
-    ruleset_target(request->worker, attempt->webhook, &attempt->timeout_us, &attempt->policy);
+static void forward_judge(struct delivery *delivery, enum attempt_end end, unsigned status,
+                          const char *why);
+
+void forward_attempt(struct delivery *delivery)
+{
+    struct attempt *attempt = &delivery->attempt;
+    struct worker *worker = delivery->worker;
+    uint64_t left = forward_time_left(delivery), now = worker->loop.now_us;
+
+    ruleset_target(worker, attempt->webhook, &attempt->timeout_us, &attempt->policy);
     if (attempt->timeout_us > left)
         attempt->timeout_us = left > 1000 ? left : 1000;
-    attempt->started_us = loop_clock();
-    attempt->outcomes = outcomes_prepare(request);
-    if (attempt->outcomes == NULL)
-        reply_problem(request, request->earlier != 0 ? request->earlier : 503,
-                      "the log cannot take another row");
-    else if (!forward_start(request))
+    delivery_enter(delivery, DELIVERY_ATTEMPTING, now + attempt->timeout_us + GRACE_US);
+    attempt->breaker = breaker_of(&worker->breakers, attempt->webhook);
+    attempt->begun_us = now;
+    if (!breaker_allows(attempt->breaker, now))
+        forward_judge(delivery, ATTEMPT_NOT_REACHED, 0, "not reached: its breaker is open");
+    else if (!forward_start(delivery))
     {
-        attempt->started_us = 0;
-        /* A decision that led to nothing at all has no side. */
-        outcomes_finish(request, attempt->number == 1 ? "error" : attempt->side, 0, false, false,
-                        "no attempt: no memory, or no usable URL for the target");
-        reply_problem(request, request->earlier != 0 ? request->earlier : 503,
-                      "the function cannot be called");
+        attempt->impossible = true;
+        breaker_forget(attempt->breaker, now);
+        forward_judge(delivery, ATTEMPT_NOT_REACHED, 0,
+                      "not reached: no memory, or no usable URL for the target");
     }
-    else /* libcurl keeps the time; ours is for the case that it does not */
-        request_enter(request, REQUEST_FORWARDING, now + attempt->timeout_us + 1000000);
+    else
+        attempt->started_us = loop_clock();
 }
 
-void forward_begin(struct request *request)
+/* The legacy function's turn, with the rows made for it. */
+static void forward_fall_back(struct delivery *delivery, struct outcome *rows)
 {
-    bool unified = strcmp(request->decision.side, route_side_name(ROUTE_UNIFIED)) == 0;
-
-    request->attempt =
-        (struct attempt){.number = 1,
-                         .webhook = request->decision.webhook,
-                         .url = request->decision.url,
-                         .side = route_side_name(unified ? ROUTE_UNIFIED : ROUTE_LEGACY)};
-    forward_attempt(request);
-}
-
-static void forward_fall_back(struct request *request)
-{
-    request->attempt = (struct attempt){.number = 2,
-                                        .webhook = request->decision.fallback_webhook,
-                                        .url = request->decision.fallback_url,
-                                        .side = route_side_name(ROUTE_LEGACY)};
-    forward_attempt(request);
+    delivery->attempt = (struct attempt){.number = 2,
+                                         .webhook = delivery->fallback_webhook,
+                                         .url = delivery->fallback_url,
+                                         .side = route_side_name(ROUTE_LEGACY)};
+    outcomes_take(delivery, rows);
+    recording_begin(delivery);
 }
 
 /* ---- the end of an attempt ---- */
@@ -235,55 +128,83 @@ static void forward_explain(char *text, size_t size, CURLcode code, unsigned sta
                  upstream->error[0] != '\0' ? upstream->error : curl_easy_strerror(code));
 }
 
-static void forward_report(const struct request *request, unsigned status, const char *why)
+static void forward_report(const struct delivery *delivery, unsigned status, const char *why)
 {
     struct log_line line;
 
     if (*why == '\0' ||
         !log_begin_limited(&line, LOG_WARNING, "attempt_failed", "a function did not answer 2xx",
-                           &request->worker->failures))
+                           &delivery->worker->failures))
         return;
-    log_text(&line, "webhook", request->attempt.webhook);
-    log_text(&line, "side", request->attempt.side);
-    log_number(&line, "attempt", request->attempt.number);
+    log_text(&line, "webhook", delivery->attempt.webhook);
+    log_text(&line, "side", delivery->attempt.side);
+    log_number(&line, "attempt", delivery->attempt.number);
     log_number(&line, "http_status", status);
     log_text(&line, "detail", why);
-    log_text(&line, "correlation_id", request->correlation_id);
+    log_text(&line, "correlation_id", delivery->request->correlation_id);
     log_end(&line);
 }
 
-/* Logs the attempt and does what its end leads to. */
-static void forward_judge(struct request *request, enum attempt_end end, unsigned status,
+/* What the attempt says about its function. One that was never made says nothing. */
+static void forward_tell_breaker(struct delivery *delivery, enum attempt_end end, unsigned status)
+{
+    struct worker *worker = delivery->worker;
+    const struct attempt *attempt = &delivery->attempt;
+    bool failed = relay_is_failure(end, status, delivery->fallback_webhook != NULL);
+    struct log_line line;
+
+    if (attempt->started_us == 0 ||
+        !breaker_record(attempt->breaker, failed, attempt->begun_us, worker->loop.now_us,
+                        &worker->breaker_settings) ||
+        !log_begin(&line, LOG_WARNING, "breaker", "a function's breaker has changed"))
+        return;
+    log_text(&line, "webhook", attempt->webhook);
+    log_text(&line, "state",
+             breaker_state_name((enum breaker_state) atomic_load(&attempt->breaker->state)));
+    log_end(&line);
+}
+
+static const char *forward_problem(enum attempt_end end)
+{
+    return end == ATTEMPT_NOT_REACHED ? "the function was not reached"
+           : end == ATTEMPT_TIMED_OUT ? "the function did not answer in time"
+                                      : "the function broke off its answer";
+}
+
+/* Logs the attempt and does what its end leads to. The fallback's rows are made first, while there
+ * are the attempt's to copy; without memory for them there is no fallback. */
+static void forward_judge(struct delivery *delivery, enum attempt_end end, unsigned status,
                           const char *why)
 {
-    struct attempt *attempt = &request->attempt;
-    bool fallback = attempt->number == 1 && request->decision.fallback_webhook != NULL &&
-                    forward_time_left(request) > LEAST_ATTEMPT_US &&
-                    !outcomes_full(request->worker);
-    struct relay_verdict verdict =
-        relay_judge(end, status, attempt->policy, fallback, request->earlier);
+    struct attempt *attempt = &delivery->attempt;
+    struct relay_verdict verdict = relay_judge(end, status, attempt->policy,
+                                               forward_has_fallback(delivery), delivery->earlier);
+    struct outcome *rows = NULL;
+    const char *side = attempt->side;
 
-    outcomes_finish(request, attempt->side, end == ATTEMPT_ANSWERED ? status : 0, verdict.success,
+    if (verdict.step == RELAY_FALL_BACK &&
+        (rows = outcomes_copy(delivery, delivery->fallback_webhook)) == NULL)
+        verdict = relay_judge(end, status, attempt->policy, false, delivery->earlier);
+    if (attempt->impossible && attempt->number == 1 && verdict.step != RELAY_FALL_BACK)
+        side = "error"; /* a decision that led to nothing at all has no side */
+    forward_tell_breaker(delivery, end, status);
+    outcomes_finish(delivery, side, end == ATTEMPT_ANSWERED ? status : 0, verdict.success,
                     verdict.ambiguous, why);
-    forward_report(request, status, why);
-    if (verdict.step == RELAY_ANSWER)
-        reply_relay(request, verdict.status);
-    upstream_give_back(request);
-    if (verdict.step == RELAY_PROBLEM)
-        reply_problem(request, verdict.status,
-                      end == ATTEMPT_NOT_REACHED ? "the function was not reached"
-                      : end == ATTEMPT_TIMED_OUT ? "the function did not answer in time"
-                                                 : "the function broke off its answer");
+    forward_report(delivery, status, why);
+    upstream_give_back(delivery);
     if (verdict.step == RELAY_FALL_BACK)
     {
-        request->earlier = verdict.ambiguous ? verdict.status : 0;
-        forward_fall_back(request);
+        delivery->earlier = verdict.ambiguous ? verdict.status : 0;
+        forward_fall_back(delivery, rows);
     }
+    else
+        delivery_done(delivery, verdict.status,
+                      verdict.step == RELAY_ANSWER ? NULL : forward_problem(end));
 }
 
 void forward_finished(struct upstream *upstream, CURLcode code)
 {
-    struct request *request = upstream->request;
+    struct delivery *delivery = upstream->delivery;
     enum attempt_end end = forward_end(code, upstream);
     char why[ERROR_LIMIT];
     long status = 0;
@@ -292,22 +213,22 @@ void forward_finished(struct upstream *upstream, CURLcode code)
         status < 0 || status > 999)
         status = 0;
     forward_explain(why, sizeof why, code, (unsigned) status, upstream);
-    forward_judge(request, end, (unsigned) status, why);
+    forward_judge(delivery, end, (unsigned) status, why);
 }
 
-void forward_expired(struct request *request)
+void forward_expired(struct delivery *delivery)
 {
-    enum attempt_end end =
-        request->attempt.upstream->sent == 0 ? ATTEMPT_NOT_REACHED : ATTEMPT_TIMED_OUT;
+    bool sent = delivery->attempt.upstream->sent > 0;
 
-    forward_judge(request, end, 0, "no answer in time");
+    forward_judge(delivery, sent ? ATTEMPT_TIMED_OUT : ATTEMPT_NOT_REACHED, 0, "no answer in time");
 }
 
-void forward_abort(struct request *request, const char *why)
+void forward_abort(struct delivery *delivery, const char *why)
 {
-    bool sent = request->attempt.upstream->sent > 0;
+    bool sent = delivery->attempt.upstream->sent > 0;
 
-    upstream_give_back(request);
-    outcomes_finish(request, request->attempt.side, 0, false, sent, why);
-    reply_problem(request, 503, why);
+    breaker_forget(delivery->attempt.breaker, delivery->attempt.begun_us);
+    upstream_give_back(delivery);
+    outcomes_finish(delivery, delivery->attempt.side, 0, false, sent, why);
+    delivery_done(delivery, 503, why);
 }

@@ -7,16 +7,22 @@
  * log. A request walks through the files in this order:
  *
  *     receive.c    libmicrohttpd's callbacks: header, gate, body
- *     decide.c     asks route_decide(), in a pipeline with everybody else's questions
+ *     decide.c     asks route_decide(), in a pipeline with everybody else's questions; decides here
+ *                  while the database cannot be asked
+ *     plan.c       decision -> deliveries: one, or one for each function of a mixed batch
+ *     recording.c  nothing is relayed before its log rows are in the spool or in the database
  *     forward.c    one attempt at one function, a second one when the policy allows it
  *     reply.c      the answer to the client
- *     outcomes.c   log rows: made before an attempt, filled in after it, stored in batches
+ *     outcomes.c   log rows on their way to the database, in batches
  *
  * beside which stand
  *
  *     main.c       start, signals, exit status          options.c   every setting
  *     worker.c     a thread, the turn of its loop       loop.c      epoll and timers
  *     request.c    birth, state, death of a request     states.c    which state may follow which
+ *     delivery.c   the same for a delivery              compose.c   the request to a function
+ *     spool.c      the durable log in files (spool.h)   keep.c      the last rules in a file
+ *     maintenance.c  the log's upkeep
  *     log.c        JSON lines to stderr                 upstream.c  libcurl's handles, sockets
  *     database.c   a libpq connection that heals itself ruleset.c   the rules in force
  *     gate.c       what a header must not hold          uri.c       path and query
@@ -28,8 +34,9 @@
  *     retry.c      when a database is asked again       breaker.c   which functions are left alone
  *     notify.c     words for the service manager
  *
- * database.h and outcomes.h declare what the files of these names hold, as do log.h, loop.h,
- * options.h, breaker.h, secrets.h and signature.h.
+ * delivery.h tells of deliveries and attempts, spool.h of the durable log; database.h, outcomes.h,
+ * log.h, loop.h, breaker.h, secrets.h, signature.h and options.h declare what the files of these
+ * names hold.
  *
  * Threads: main (signals and the admin listener) and one for each worker. A worker owns all its
  * sockets, requests, libcurl and libpq handles and is never locked; main sees of it what `struct
@@ -57,7 +64,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "breaker.h"
 #include "database.h"
+#include "delivery.h"
 #include "log.h"
 #include "loop.h"
 #include "options.h"
@@ -65,6 +74,7 @@
 #include "route.h"
 #include "secrets.h"
 #include "signature.h"
+#include "spool.h"
 
 /* ---------------------------------------------------------------------------------------------
  * Limits that are no options
@@ -77,7 +87,7 @@
 #define DISCARD_LIMIT                                                                              \
     (16 << 20)                 /* body bytes that are read and dropped for the sake of an answer */
 #define KEPT_BUFFER (16 << 10) /* a pooled request keeps buffers up to this size */
-#define POOLED_REQUESTS 256    /* requests that a worker keeps for the next ones */
+#define POOLED_REQUESTS 256    /* requests, and deliveries, that a worker keeps for the next ones */
 #define IDLE_UPSTREAM_SECONDS                                                                      \
     2L /* a connection to a function idle for longer is not used again                             \
         */
@@ -94,10 +104,10 @@
       "the request line is known, header fields are arriving")                                     \
     X(BODY, "body", TO(DECIDING) | TO(REPLYING) | TO(FREE),                                        \
       "the header passed the gate; the body is arriving, or is being discarded")                   \
-    X(DECIDING, "deciding", TO(FORWARDING) | TO(REPLYING),                                         \
+    X(DECIDING, "deciding", TO(DELIVERING) | TO(REPLYING),                                         \
       "the database has been asked; the connection is suspended")                                  \
-    X(FORWARDING, "forwarding", TO(FORWARDING) | TO(REPLYING),                                     \
-      "an attempt is under way, the second one if it follows itself")                              \
+    X(DELIVERING, "delivering", TO(REPLYING),                                                      \
+      "it is on its way to its function, or its parts to theirs: see the deliveries")              \
     X(REPLYING, "replying", TO(FREE), "the answer is queued and on its way to the client")
 
 enum request_state
@@ -112,26 +122,7 @@ const char *request_state_name(enum request_state state);
 /* Whether the table allows `to` after `from`. */
 bool request_may_follow(enum request_state from, enum request_state to);
 
-/* ---------------------------------------------------------------------------------------------
- * Bytes
- * ------------------------------------------------------------------------------------------ */
-
 struct worker;
-
-/* Growing bytes whose memory counts against --max-buffer. */
-struct buffer
-{
-    char *data;
-    size_t length;
-    size_t room;
-};
-
-/* Makes room for `room` bytes in all; false when memory or --max-buffer is used up. */
-MUST_CHECK bool buffer_reserve(struct worker *worker, struct buffer *buffer, size_t room);
-MUST_CHECK bool buffer_append(struct worker *worker, struct buffer *buffer, const void *data,
-                              size_t length);
-/* Empties it; gives memory beyond `kept` bytes back. */
-void buffer_reset(struct worker *worker, struct buffer *buffer, size_t kept);
 
 /* ---------------------------------------------------------------------------------------------
  * gate.c: pure. What two HTTP parsers could read differently is refused (RFC 9112).
@@ -217,121 +208,6 @@ int64_t identity_now_us(void);
 const char *limits_refused_address(const struct sockaddr *address);
 
 /* ---------------------------------------------------------------------------------------------
- * relay.c: pure. What an attempt's end leads to (the table of README.md).
- * ------------------------------------------------------------------------------------------ */
-
-enum attempt_end
-{
-    ATTEMPT_ANSWERED,    /* a complete answer with an HTTP status */
-    ATTEMPT_NOT_REACHED, /* nothing was sent */
-    ATTEMPT_TIMED_OUT,   /* sent, then silence: nobody knows whether the function acted */
-    ATTEMPT_BROKEN       /* sent, then reset, cut off, unreadable or too long: the same */
-};
-
-enum relay_step
-{
-    RELAY_ANSWER,   /* the client gets `status`, and the function's answer with it */
-    RELAY_PROBLEM,  /* the client gets `status` and a problem of ours */
-    RELAY_FALL_BACK /* the other function gets its turn */
-};
-
-struct relay_verdict
-{
-    enum relay_step step;
-    unsigned status;
-    bool success;   /* a complete 2xx */
-    bool ambiguous; /* the function may or may not have acted */
-};
-
-/* `fallback`: there is another target and time for it. `earlier`: status that an ambiguous earlier
- * attempt would have been answered with, 0 without one. */
-struct relay_verdict relay_judge(enum attempt_end end, unsigned http_status,
-                                 route_fallback_policy policy, bool fallback, unsigned earlier);
-
-/* ---------------------------------------------------------------------------------------------
- * Decision and attempt
- * ------------------------------------------------------------------------------------------ */
-
-/*  X(CONSTANT, column) of route_decide() that are read */
-#define DECIDE_COLUMNS(X)                                                                          \
-    X(WEBHOOK, webhook_name)                                                                       \
-    X(URL, target_url)                                                                             \
-    X(SIDE, routed_to)                                                                             \
-    X(FALLBACK_WEBHOOK, fallback_webhook)                                                          \
-    X(FALLBACK_URL, fallback_url)                                                                  \
-    X(VERSION, config_version)                                                                     \
-    DECIDE_ITEM_COLUMNS(X)
-/* Those that route_decide_items() has too, of each item */
-#define DECIDE_ITEM_COLUMNS(X)                                                                     \
-    X(DOMAIN, domain)                                                                              \
-    X(REASON, reason)                                                                              \
-    X(BUCKET, bucket)                                                                              \
-    X(PERCENTAGE, percentage)                                                                      \
-    X(FROM, from_number)                                                                           \
-    X(MESSAGE, message_id)                                                                         \
-    X(TYPE, message_type)
-
-enum decide_column
-{
-#define X(constant, column) DECIDE_##constant,
-    DECIDE_COLUMNS(X)
-#undef X
-        DECIDE_COLUMN_COUNT
-};
-
-/* The same columns in the answer of route_decide_items(). */
-enum item_column
-{
-#define X(constant, column) ITEM_##constant,
-    DECIDE_ITEM_COLUMNS(X)
-#undef X
-        ITEM_COLUMN_COUNT
-};
-
-/* A field of an answer, NULL when it is null or there is no answer. */
-const char *decide_value(const PGresult *answer, int row, int column);
-
-/* What the database decided. The strings live in `answer`; absent ones are NULL. */
-struct decision
-{
-    PGresult *answer;
-    PGresult *items; /* one row per item, when the body holds more than one */
-    const char *webhook, *url, *side, *domain, *reason, *percentage;
-    const char *fallback_webhook, *fallback_url;
-    uint8_t id[16];
-    int64_t created_us; /* wall clock, fixed once for every row of the decision */
-};
-
-/* A libcurl handle of the pool, with what its callbacks need. */
-struct upstream
-{
-    CURL *easy;
-    struct upstream *next; /* in the pool */
-    struct request *request;
-    unsigned sent;       /* how often libcurl was about to send the request */
-    const char *refused; /* why an address was refused, or the answer is unusable */
-    bool has_length;     /* the answer's Content-Length, to notice a second one */
-    long long length;
-    bool is_chunked;        /* the answer has a Transfer-Encoding */
-    char content_type[256]; /* of the answer, "" without one */
-    char content_encoding[64];
-    char error[CURL_ERROR_SIZE];
-};
-
-/* The attempt under way. */
-struct attempt
-{
-    int number;                /* 1, or 2 for the fallback */
-    const char *webhook, *url; /* in the decision */
-    const char *side;          /* a literal: the log row keeps it longer than the decision lives */
-    route_fallback_policy policy;
-    uint64_t timeout_us;
-    uint64_t started_us; /* 0: it could not be made */
-    struct upstream *upstream;
-    struct outcome *outcomes; /* one for each item */
-};
-
-/* ---------------------------------------------------------------------------------------------
  * request.c
  * ------------------------------------------------------------------------------------------ */
 
@@ -353,9 +229,6 @@ enum request_task
     TASK_HEALTH,
     TASK_RELAY
 };
-
-/* Space for the header fields of a request to a function. */
-#define UPSTREAM_HEADER_LIMIT (16 + CONFIGURED_HEADER_LIMIT)
 
 struct request
 {
@@ -383,17 +256,15 @@ struct request
     char correlation_id[CORRELATION_LIMIT + 1];
     struct buffer body;
 
-    uint64_t tickets[2]; /* questions that the database has not answered */
-    unsigned awaited;    /* how many of them */
-    struct decision decision;
+    struct question question;
     size_t item_count;
 
-    struct attempt attempt;
-    unsigned earlier; /* status an ambiguous first attempt would have led to; 0 without one */
-    struct curl_slist fields[UPSTREAM_HEADER_LIMIT];
-    struct buffer field_text;
+    struct delivery *deliveries; /* one, or the parts of a split webhook */
+    struct delivery *last_delivery;
+    size_t delivery_count, undelivered;
+    struct buffer common; /* texts that parts share (plan.c) */
 
-    struct buffer reply;
+    struct buffer reply; /* an answer of our own */
 };
 
 /* A request out of the pool in state HEADER, or NULL when memory is used up. */
@@ -421,28 +292,13 @@ void receive_cut(struct client *client);
 
 extern const struct database_statement DECIDE_STATEMENTS[];
 extern const size_t DECIDE_STATEMENT_COUNT;
+/* Asks the database, or decides here while it cannot be asked. */
 void decide_begin(struct request *request);
 void decide_expired(struct request *request);
 void decide_forget(struct request *request);
 
-void forward_begin(struct request *request);
-void forward_expired(struct request *request);
-/* libcurl has finished the attempt. */
-void forward_finished(struct upstream *upstream, CURLcode code);
-/* Ends the attempt without an answer: the outcome is logged as unknown. */
-void forward_abort(struct request *request, const char *why);
-
-MUST_CHECK bool upstream_open(struct worker *worker);
-void upstream_close(struct worker *worker);
-/* A handle out of the pool, NULL when memory is used up; it goes back when the attempt is over,
- * which ends its transfer. */
-MUST_CHECK struct upstream *upstream_take(struct request *request);
-void upstream_give_back(struct request *request);
-/* Starts what was added this turn and takes what is finished. */
-void upstream_turn(struct worker *worker);
-
-/* The function's answer with `status`. */
-void reply_relay(struct request *request, unsigned status);
+/* The answer to a request all of whose deliveries are done. */
+void reply_delivered(struct request *request);
 /* An answer of our own: a JSON object that says `problem`. */
 void reply_problem(struct request *request, unsigned status, const char *problem);
 /* Bytes of our own, which must live as long as the request. */
@@ -460,11 +316,27 @@ void greeting_health(struct request *request);
 extern const char RULESET_STATEMENT[];
 /* Asks for the rules unless a question is on its way. */
 void ruleset_refresh(struct worker *worker);
+/* Begins with the rules of the last time, when the spool's directory has them. */
 MUST_CHECK bool ruleset_open(struct worker *worker);
 void ruleset_close(struct worker *worker);
+/* A question was not answered in time: nobody asks the database until it has answered one that was
+ * (ruleset.c asks for the rules ever so often to see). */
+void ruleset_suspect(struct worker *worker);
+/* The database refused a statement: whether that means that there are no rules. */
+void ruleset_refused(struct worker *worker, const char *sqlstate, const char *message);
+/* What decides here: the last rules, else rules that know nothing but --default-target; then
+ * *version is 0. */
+const route_ruleset *ruleset_last(const struct worker *worker, int64_t *version);
 /* Timeout and policy of a target: its own or the defaults. */
 void ruleset_target(const struct worker *worker, const char *name, uint64_t *timeout_us,
                     route_fallback_policy *policy);
+
+/* ---- keep.c: the last rules in a file ---- */
+
+/* Writes them, in a while. */
+void keep_ruleset(const struct spool_directory *directory, const char *text, size_t length);
+/* What is there, not checked; NULL when there is nothing. The caller frees it. */
+char *keep_recall(const struct spool_directory *directory, size_t *length);
 
 /* ---------------------------------------------------------------------------------------------
  * worker.c, admin.c
@@ -475,8 +347,9 @@ struct worker_status
 {
     _Atomic bool serving;       /* it has started well */
     _Atomic uint64_t turned_us; /* loop_clock() of its last turn */
-    _Atomic bool can_decide;    /* database link up and prompt, rules known */
-    _Atomic bool can_log;       /* database link up and not late, queue not full */
+    _Atomic bool can_decide;    /* the database decides: link up and prompt, rules known */
+    _Atomic bool can_log;       /* the database takes the log: link up and not late */
+    _Atomic bool can_spool;     /* the spool takes decisions */
 };
 
 enum worker_order
@@ -490,8 +363,9 @@ struct worker
 {
     int number; /* from 0; the first one calls for maintenance */
     const struct options *options;
-    struct secrets *secrets;                            /* the newest it has taken */
-    _Atomic(struct secrets *) offered;                  /* newer ones, NULL without any */
+    struct secrets *secrets;           /* the newest it has taken */
+    _Atomic(struct secrets *) offered; /* newer ones, NULL without any */
+    struct spool_directory *directory;
     unsigned max_in_flight, max_connections, log_queue; /* its share */
     size_t max_buffer;
     pthread_t thread;
@@ -503,8 +377,10 @@ struct worker
 
     struct loop loop;
     struct loop_source wakeup; /* eventfd: the order changed, or secrets are offered */
+    uint64_t opened_us;
     bool draining;
     uint64_t drain_until_us;
+    uint64_t log_until_us; /* while draining: for rows that are safe in the spool */
 
     int listen_fd;
     struct MHD_Daemon *daemon;
@@ -515,8 +391,12 @@ struct worker
 
     struct database decide, log;
     struct loop_timer ruleset_timer;
-    route_ruleset *ruleset;
+    route_ruleset *ruleset;  /* in force when last heard; NULL: never had any */
+    route_ruleset *ruleless; /* decides then */
     bool ruleset_asked;
+    bool ruleset_heard; /* from the database, by this process */
+    uint64_t ruleset_asked_us;
+    bool suspect; /* the database has missed a deadline and is not asked */
 
     CURLM *multi;
     struct loop_timer upstream_timer;
@@ -525,18 +405,26 @@ struct worker
     struct upstream_socket **sockets; /* by fd */
     size_t socket_count;
 
+    struct spool *spool;
+    struct recording recording;
+    struct breaker_table breakers;
+    struct breaker_settings breaker_settings;
+
     struct request *request_pool;
     size_t pooled;
+    struct delivery *delivery_pool;
+    size_t pooled_deliveries;
     size_t in_state[REQUEST_STATE_COUNT];
     size_t in_flight;
     size_t buffered; /* bytes in buffers */
     struct outcomes outcomes;
+    struct maintenance maintenance;
     struct log_limiter refusals, failures, signatures;
 };
 
 /* Starts the thread; false when that is impossible. */
 MUST_CHECK bool worker_start(struct worker *worker, int number, const struct options *options,
-                             struct secrets *secrets, int fd);
+                             struct secrets *secrets, struct spool_directory *directory, int fd);
 void worker_give(struct worker *worker, enum worker_order order);
 /* Secrets for whatever begins from now on. */
 void worker_offer(struct worker *worker, struct secrets *secrets);

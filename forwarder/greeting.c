@@ -86,7 +86,8 @@ void greeting_health(struct request *request)
     struct text text = {worker, &request->reply, true};
     const route_config *config =
         worker->ruleset == NULL ? NULL : route_ruleset_config(worker->ruleset);
-    bool healthy = atomic_load(&worker->status.can_decide) && atomic_load(&worker->status.can_log);
+    bool healthy = atomic_load(&worker->status.can_decide) &&
+                   atomic_load(&worker->status.can_log) && atomic_load(&worker->status.can_spool);
     char line[512], now[40];
 
     snprintf(line, sizeof line,

@@ -28,6 +28,7 @@ struct process
     struct notify notify;
     struct loop_timer watchdog;
     bool ready; /* every worker serves */
+    struct spool_directory *directory;
     struct worker *workers;
     unsigned worker_count; /* started */
     int *listeners;        /* one for each worker */
@@ -142,7 +143,7 @@ static bool process_start_workers(struct process *process)
         unsigned number = process->worker_count;
 
         if (!worker_start(&process->workers[number], (int) number, &process->options,
-                          process->secrets, process->listeners[number]))
+                          process->secrets, process->directory, process->listeners[number]))
             return false;
         process->worker_count++;
     }
@@ -224,6 +225,21 @@ static int process_run(struct process *process)
     return process_end(process, finished);
 }
 
+/* EX_OK, or why not. */
+static int process_open_spool(struct process *process)
+{
+    switch (spool_directory_open(&process->directory, &process->options))
+    {
+    case SPOOL_OPENED:
+        return EX_OK;
+    case SPOOL_LOCKED:
+        return fail(EX_TEMPFAIL, "another forwarder has the spool directory: give each its own "
+                                 "with --spool-directory, or stop the other one");
+    default:
+        return fail(EX_UNAVAILABLE, "cannot start: out of memory or threads");
+    }
+}
+
 static int process_serve(struct process *process)
 {
     unsigned workers = process->options.workers;
@@ -236,6 +252,8 @@ static int process_serve(struct process *process)
         !process_take_signals(process) || curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
         return fail(EX_UNAVAILABLE, "cannot start: out of memory or files");
     status = process_listen(process);
+    if (status == EX_OK)
+        status = process_open_spool(process);
     if (status != EX_OK)
         return status;
     process->admin.workers = process->workers;
@@ -257,6 +275,7 @@ static void process_free(struct process *process)
 {
     admin_close(&process->admin);
     notify_close(&process->notify);
+    spool_directory_close(process->directory);
     loop_close(&process->loop);
     free(process->workers);
     free(process->listeners);

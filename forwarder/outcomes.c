@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * outcomes.c: the log. The rows of an attempt are made before it, so that nothing that happens
- * after a function has seen the webhook can keep it from being logged; when the queue is full, or
- * memory is, the attempt is not made.
+ * outcomes.c: finished log rows on their way to the database. A batch is one statement and one
+ * sync: all of it is stored or none, and it leaves memory only when the sync has come back. When
+ * the connection breaks in between, the same rows are sent again; the log does not store a row
+ * twice (same id, same time).
  *
- * Rows wait in one list, oldest first. A batch is its beginning; one batch is under way at a time,
- * and its rows leave the list only when the sync after it has come back: that is the commit. When a
- * connection breaks before that, nobody knows, and the batch is sent again; the database stores a
- * row of the same id and time once.
+ * More rows than --log-queue are not kept in memory: they stay in the spool and come back from
+ * there when the queue has room. The same way come the rows of a forwarder that was killed.
  *
  * A row that the database refuses (SQLSTATE class 22 or 23) would keep its neighbours out: the
  * batch is halved until the row stands alone, and then set aside with a line to the operator.
@@ -17,163 +16,24 @@
 
 #include "forwarder.h"
 
-#define MAINTENANCE_US 3600000000u
+/* Rows that one turn takes out of the spool: replaying must not hold up the loop. */
+#define REPLAY_SLICE 500
 
 const struct database_statement LOG_STATEMENTS[] = {
     {"store", ROWS_STATEMENT, OUTCOME_COLUMNS, ROWS_TYPES},
-    {"maintain", "SELECT routing_maintain()", 0, NULL},
+    {"pending", ROWS_PENDING_STATEMENT, OUTCOME_COLUMNS, ROWS_TYPES},
+    {"maintain", MAINTENANCE_STATEMENT, 0, NULL},
 };
 const size_t LOG_STATEMENT_COUNT = sizeof LOG_STATEMENTS / sizeof *LOG_STATEMENTS;
 
-/* ---- rows before the attempt ---- */
-
-/* "12.34" to 1234; -1 when there is none. */
-static int hundredths(const char *percentage)
-{
-    return percentage == NULL ? -1 : (int) (strtod(percentage, NULL) * 100 + 0.5);
-}
-
-/* What of a row comes from the decision on its item. */
-struct outcome_source
-{
-    const char *texts[7]; /* in the order in which outcome_make() places them */
-    int bucket, percentage;
-};
-
-static void outcome_source(const struct request *request, int item, struct outcome_source *source)
-{
-    const struct decision *decision = &request->decision;
-    bool several = decision->items != NULL;
-    const PGresult *answer = several ? decision->items : decision->answer;
-    const char *bucket;
-
-#define VALUE(column)                                                                              \
-    decide_value(answer, item, several ? (int) ITEM_##column : (int) DECIDE_##column)
-    bucket = VALUE(BUCKET);
-    source->bucket = bucket == NULL ? -1 : atoi(bucket);
-    source->percentage = hundredths(VALUE(PERCENTAGE));
-    source->texts[0] = request->attempt.webhook;
-    source->texts[1] = VALUE(DOMAIN);
-    source->texts[2] = VALUE(REASON);
-    source->texts[3] = VALUE(FROM);
-    source->texts[4] = VALUE(MESSAGE);
-    source->texts[5] = VALUE(TYPE);
-    source->texts[6] = request->correlation_id;
-#undef VALUE
-    /* Items that went another way than they would alone are logged with the reason for that. */
-    if (strcmp(decision->reason, route_reason_name(ROUTE_REASON_MIXED_BATCH)) == 0)
-        source->texts[2] = decision->reason;
-}
-
-/* Copies one text behind the others; NULL stays NULL. */
-static const char *outcome_place(char **at, const char *text)
-{
-    char *place = *at;
-    size_t size;
-
-    if (text == NULL)
-        return NULL;
-    size = strlen(text) + 1;
-    memcpy(place, text, size);
-    *at += size;
-    return place;
-}
-
-static struct outcome *outcome_make(const struct request *request, int item)
-{
-    struct outcome_source source;
-    struct outcome *outcome;
-    size_t size = 0;
-    char *at;
-
-    outcome_source(request, item, &source);
-    for (int i = 0; i < 7; i++)
-        size += source.texts[i] == NULL ? 0 : strlen(source.texts[i]) + 1;
-    outcome = malloc(sizeof *outcome + size);
-    if (outcome == NULL)
-        return NULL;
-    memset(outcome, 0, sizeof *outcome);
-    at = outcome->text;
-    identity_make(outcome->id);
-    memcpy(outcome->decision_id, request->decision.id, sizeof outcome->decision_id);
-    outcome->created_us = request->decision.created_us;
-    outcome->attempt = request->attempt.number;
-    outcome->item = item;
-    outcome->bucket = source.bucket;
-    outcome->percentage = source.percentage;
-    outcome->config_version = atoll(PQgetvalue(request->decision.answer, 0, DECIDE_VERSION));
-    outcome->webhook_name = outcome_place(&at, source.texts[0]);
-    outcome->domain = outcome_place(&at, source.texts[1]);
-    outcome->reason = outcome_place(&at, source.texts[2]);
-    outcome->from_number = outcome_place(&at, source.texts[3]);
-    outcome->message_id = outcome_place(&at, source.texts[4]);
-    outcome->message_type = outcome_place(&at, source.texts[5]);
-    outcome->correlation_id = outcome_place(&at, source.texts[6]);
-    return outcome;
-}
-
-static void outcome_free_list(struct outcome *first)
-{
-    while (first != NULL)
-    {
-        struct outcome *next = first->next;
-
-        free(first);
-        first = next;
-    }
-}
-
-/* More items than are logged: somebody has to know that the log is not whole. */
-static void outcomes_cut(const struct request *request, int items)
-{
-    struct log_line line;
-
-    if (!log_begin_limited(&line, LOG_WARNING, "items_cut",
-                           "a webhook holds more items than are logged",
-                           &request->worker->outcomes.limiter))
-        return;
-    log_text(&line, "correlation_id", request->correlation_id);
-    log_number(&line, "attempt", request->attempt.number);
-    log_number(&line, "items", items);
-    log_number(&line, "logged", ITEM_LIMIT);
-    log_end(&line);
-}
-
-struct outcome *outcomes_prepare(struct request *request)
-{
-    struct outcomes *outcomes = &request->worker->outcomes;
-    struct outcome *first = NULL, **end = &first;
-    int count = request->decision.items == NULL ? 1 : PQntuples(request->decision.items);
-
-    if (count > ITEM_LIMIT)
-    {
-        outcomes_cut(request, count);
-        count = ITEM_LIMIT;
-    }
-    if (outcomes->held + (size_t) count > request->worker->log_queue)
-        return NULL;
-    for (int item = 0; item < count; item++)
-    {
-        *end = outcome_make(request, item);
-        if (*end == NULL)
-        {
-            outcome_free_list(first);
-            return NULL;
-        }
-        end = &(*end)->next;
-    }
-    outcomes->held += (size_t) count;
-    return first;
-}
+/* ---- the queue ---- */
 
 bool outcomes_full(const struct worker *worker)
 {
-    return worker->outcomes.held >= worker->log_queue;
+    return worker->outcomes.held >= worker->log_queue && !spool_usable(worker->spool);
 }
 
-/* ---- rows after the attempt ---- */
-
-static void outcomes_queue(struct worker *worker, struct outcome *outcome)
+static void outcomes_append(struct worker *worker, struct outcome *outcome)
 {
     struct outcomes *outcomes = &worker->outcomes;
 
@@ -183,6 +43,8 @@ static void outcomes_queue(struct worker *worker, struct outcome *outcome)
     else
         outcomes->last->next = outcome;
     outcomes->last = outcome;
+    if (outcome->segment == NULL)
+        outcomes->unspooled++;
     if (outcomes->queued++ == outcomes->sent)
     {
         outcomes->oldest_us = worker->loop.now_us;
@@ -192,32 +54,47 @@ static void outcomes_queue(struct worker *worker, struct outcome *outcome)
     }
 }
 
-void outcomes_finish(struct request *request, const char *routed_to, unsigned http_status,
-                     bool success, bool ambiguous, const char *error_message)
+void outcomes_queue(struct worker *worker, struct outcome *rows)
 {
-    struct outcome *outcome = request->attempt.outcomes, *next;
-    uint64_t started_us = request->attempt.started_us;
-    double elapsed = started_us == 0 ? -1 : (double) (loop_clock() - started_us) / 1000;
+    struct outcome *next;
 
-    request->attempt.outcomes = NULL;
-    for (; outcome != NULL; outcome = next)
+    for (; rows != NULL; rows = next)
     {
-        next = outcome->next;
-        outcome->routed_to = routed_to;
-        outcome->http_status = (int) http_status;
-        outcome->success = success;
-        outcome->ambiguous = ambiguous;
-        outcome->response_time_ms = elapsed;
-        snprintf(outcome->error_message, sizeof outcome->error_message, "%s",
-                 error_message == NULL ? "" : error_message);
-        outcomes_queue(request->worker, outcome);
+        next = rows->next;
+        if (worker->outcomes.queued < worker->log_queue || !spool_spill(worker->spool, rows))
+            outcomes_append(worker, rows);
+        else
+        {
+            worker->outcomes.held--;
+            free(rows);
+        }
+    }
+}
+
+/* Rows that wait in the spool alone, when there is room for them and somebody to take them. */
+static void outcomes_replay(struct worker *worker)
+{
+    struct outcome *rows, *next;
+
+    if (worker->log.state != DATABASE_READY || worker->draining ||
+        worker->outcomes.queued >= worker->options->log_batch || !spool_has_replay(worker->spool))
+        return;
+    rows = spool_replay(worker->spool, REPLAY_SLICE);
+    for (; rows != NULL; rows = next)
+    {
+        next = rows->next;
+        worker->outcomes.held++;
+        outcomes_append(worker, rows);
     }
 }
 
 /* ---- batches ---- */
 
-static void outcomes_drop(struct outcomes *outcomes, size_t count)
+/* The first rows are stored, or set aside. */
+static void outcomes_drop(struct worker *worker, size_t count)
 {
+    struct outcomes *outcomes = &worker->outcomes;
+
     for (; count > 0; count--)
     {
         struct outcome *outcome = outcomes->first;
@@ -227,6 +104,10 @@ static void outcomes_drop(struct outcomes *outcomes, size_t count)
             outcomes->last = NULL;
         outcomes->queued--;
         outcomes->held--;
+        if (outcome->segment == NULL)
+            outcomes->unspooled--;
+        else
+            spool_stored(worker->spool, outcome);
         free(outcome);
     }
 }
@@ -244,11 +125,13 @@ static void outcomes_set_aside(struct worker *worker)
     struct outcomes *outcomes = &worker->outcomes;
     char id[37];
     struct log_line line;
+    bool kept = spool_set_aside(worker->spool, outcomes->first);
 
     identity_print(outcomes->first->decision_id, id);
     if (log_begin(&line, LOG_ERROR, "log_row_refused",
                   "the database refuses a log row: it is set aside and not stored"))
     {
+        log_text(&line, "kept", kept ? "in the spool's set-aside" : "in this line only");
         log_text(&line, "decision_id", id);
         log_number(&line, "attempt", outcomes->first->attempt);
         log_number(&line, "item", outcomes->first->item);
@@ -258,17 +141,16 @@ static void outcomes_set_aside(struct worker *worker)
         log_number(&line, "http_status", outcomes->first->http_status);
         log_end(&line);
     }
-    outcomes_drop(outcomes, 1);
+    outcomes_drop(worker, 1);
     outcomes->suspects = 0;
 }
 
 /* SQLSTATE and primary message; a DETAIL could quote a row. */
-static void outcomes_complain(struct worker *worker, const PGresult *answer)
+void outcomes_complain(struct worker *worker, const PGresult *answer, const char *message)
 {
     struct log_line line;
 
-    if (!log_begin_limited(&line, LOG_WARNING, "log_batch_failed",
-                           "the database did not store a batch of log rows; it will be sent again",
+    if (!log_begin_limited(&line, LOG_WARNING, "log_batch_failed", message,
                            &worker->outcomes.limiter))
         return;
     log_text(&line, "sqlstate", database_sqlstate(answer));
@@ -291,7 +173,8 @@ static void outcomes_answered(void *context, PGresult *answer)
         sqlstate = database_sqlstate(answer);
         worker->outcomes.refused_alone =
             strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
-        outcomes_complain(worker, answer);
+        outcomes_complain(worker, answer,
+                          "the database did not store a batch of log rows; it will be sent again");
         if (retry_needs_connection(sqlstate))
             database_condemn(&worker->log, "this connection can not store the log");
     }
@@ -311,7 +194,7 @@ static void outcomes_committed(void *context, PGresult *answer)
         return;
     if (!outcomes->refused)
     {
-        outcomes_drop(outcomes, sent);
+        outcomes_drop(worker, sent);
         outcomes->suspects -= outcomes->suspects < sent ? outcomes->suspects : sent;
         outcomes->failures = 0;
     }
@@ -341,39 +224,59 @@ static size_t outcomes_due(const struct worker *worker)
     return outcomes->queued < batch ? outcomes->queued : batch;
 }
 
-static void outcomes_send(struct worker *worker, size_t count)
+/* One statement and its sync; false when nothing was sent, or nobody knows. */
+static bool outcomes_send_rows(struct worker *worker, const char *statement,
+                               const struct outcome *first, size_t count, database_answer answer,
+                               database_answer committed)
 {
-    struct outcomes *outcomes = &worker->outcomes;
+    struct rows *rows = &worker->outcomes.rows;
     const char *values[OUTCOME_COLUMNS];
     int formats[OUTCOME_COLUMNS];
 
-    if (!rows_encode(&outcomes->rows, outcomes->first, count))
-    {
-        outcomes_pause(worker);
-        return;
-    }
+    if (!rows_encode(rows, first, count))
+        return false;
     for (int i = 0; i < OUTCOME_COLUMNS; i++)
     {
-        values[i] = outcomes->rows.columns[i].data;
+        values[i] = rows->columns[i].data;
         formats[i] = 1;
     }
-    if (!database_query(&worker->log, "store", OUTCOME_COLUMNS, values, outcomes->rows.lengths,
-                        formats, outcomes_answered, worker, NULL))
-        return;
-    outcomes->sent = count;
+    if (!database_query(&worker->log, statement, OUTCOME_COLUMNS, values, rows->lengths, formats,
+                        answer, worker, NULL))
+        return false;
+    if (database_sync(&worker->log, committed, worker))
+        return true;
+    database_condemn(&worker->log, "log rows could not be sent");
+    return false;
+}
+
+bool outcomes_send_pending(struct worker *worker, const struct outcome *first, size_t count,
+                           database_answer answer, database_answer committed)
+{
+    if (!outcomes_send_rows(worker, "pending", first, count, answer, committed))
+        return false;
+    maintenance_soon(worker);
+    return true;
+}
+
+static void outcomes_send(struct worker *worker, size_t count)
+{
+    struct outcomes *outcomes = &worker->outcomes;
+
     outcomes->refused = outcomes->refused_alone = false;
-    if (!database_sync(&worker->log, outcomes_committed, worker))
-    {
-        outcomes->sent = 0;
-        database_condemn(&worker->log, "a batch could not be sent");
-    }
+    if (outcomes_send_rows(worker, "store", outcomes->first, count, outcomes_answered,
+                           outcomes_committed))
+        outcomes->sent = count;
+    else
+        outcomes_pause(worker);
 }
 
 void outcomes_turn(struct worker *worker)
 {
     struct outcomes *outcomes = &worker->outcomes;
-    size_t count = outcomes_due(worker);
+    size_t count;
 
+    outcomes_replay(worker);
+    count = outcomes_due(worker);
     if (count > 0)
         outcomes_send(worker, count);
     if (outcomes->queued > outcomes->sent && outcomes->timer.place == 0)
@@ -387,66 +290,47 @@ static void outcomes_expired(struct loop_timer *timer)
     (void) timer;
 }
 
-/* ---- maintenance: partitions and retention, by one worker only ---- */
-
-static void outcomes_maintained(void *context, PGresult *answer)
-{
-    struct worker *worker = context;
-    struct log_line line;
-
-    if (answer != NULL && PQresultStatus(answer) != PGRES_TUPLES_OK &&
-        log_begin_limited(&line, LOG_WARNING, "maintenance_failed", "routing_maintain() failed",
-                          &worker->failures))
-    {
-        log_text(&line, "sqlstate", database_sqlstate(answer));
-        log_text(&line, "detail", PQresultErrorField(answer, PG_DIAG_MESSAGE_PRIMARY));
-        log_end(&line);
-    }
-    PQclear(answer);
-}
-
-static void outcomes_maintain(struct loop_timer *timer)
-{
-    struct worker *worker = timer->owner;
-    uint8_t id[16];
-
-    identity_make(id);
-    if (database_query(&worker->log, "maintain", 0, NULL, NULL, NULL, outcomes_maintained, worker,
-                       NULL))
-        loop_arm(&worker->loop, timer,
-                 worker->loop.now_us + MAINTENANCE_US + id[15] * (MAINTENANCE_US / 2560));
-}
-
 void outcomes_ready(void *owner)
 {
     struct worker *worker = owner;
 
     worker->outcomes.retry_us = 0;
     worker->outcomes.failures = 0;
-    if (worker->number == 0 && worker->outcomes.maintenance.place == 0)
-        loop_arm(&worker->loop, &worker->outcomes.maintenance, worker->loop.now_us);
+    maintenance_ready(worker);
 }
 
 bool outcomes_open(struct worker *worker)
 {
-    return loop_timer_open(&worker->loop, &worker->outcomes.timer, outcomes_expired, worker) &&
-           loop_timer_open(&worker->loop, &worker->outcomes.maintenance, outcomes_maintain, worker);
+    return loop_timer_open(&worker->loop, &worker->outcomes.timer, outcomes_expired, worker);
 }
 
-/* What is still here is lost; say so. */
+bool outcomes_settled(const struct worker *worker)
+{
+    const struct outcomes *outcomes = &worker->outcomes;
+
+    return outcomes->held == 0 ||
+           (outcomes->held == outcomes->queued && outcomes->unspooled == 0 &&
+            (worker->log.state != DATABASE_READY || worker->loop.now_us >= worker->log_until_us));
+}
+
+/* Rows in the spool wait for the next start; others are lost: say so. */
 void outcomes_close(struct worker *worker)
 {
+    struct outcomes *outcomes = &worker->outcomes;
     struct log_line line;
 
-    if (worker->outcomes.queued > 0 &&
+    if (outcomes->unspooled > 0 &&
         log_begin(&line, LOG_ERROR, "log_rows_lost", "log rows could not be stored before the end"))
     {
-        log_number(&line, "rows", (int64_t) worker->outcomes.queued);
+        log_number(&line, "rows", (int64_t) outcomes->unspooled);
         log_end(&line);
     }
-    loop_timer_close(&worker->loop, &worker->outcomes.timer);
-    loop_timer_close(&worker->loop, &worker->outcomes.maintenance);
-    outcome_free_list(worker->outcomes.first);
-    worker->outcomes.first = worker->outcomes.last = NULL;
-    rows_free(&worker->outcomes.rows);
+    loop_timer_close(&worker->loop, &outcomes->timer);
+    for (struct outcome *row = outcomes->first, *next; row != NULL; row = next)
+    {
+        next = row->next;
+        free(row);
+    }
+    outcomes->first = outcomes->last = NULL;
+    rows_free(&outcomes->rows);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * outcomes.h: rows of the log, from the moment before an attempt until the database has stored them
- * (outcomes.c), and as the arrays in which they travel (rows.c).
+ * outcomes.h: rows of the log: before and after the attempt they speak of (outcome.c), in the queue
+ * until the database has stored them (outcomes.c), and as the arrays in which they travel (rows.c).
  */
 #ifndef OUTCOMES_H
 #define OUTCOMES_H
@@ -15,7 +15,8 @@
 #include "log.h"
 #include "loop.h"
 
-struct request;
+struct decided;
+struct delivery;
 struct spool_segment;
 struct worker;
 
@@ -62,9 +63,28 @@ struct rows
 
 MUST_CHECK bool rows_encode(struct rows *rows, const struct outcome *first, size_t count);
 void rows_free(struct rows *rows);
-/* The statement that takes them: its text and its parameters' types, from the same table. */
-extern const char ROWS_STATEMENT[];
+/* The statements that take them: with their outcome, and before the attempt; and the types of their
+ * parameters. */
+extern const char ROWS_STATEMENT[], ROWS_PENDING_STATEMENT[];
 extern const Oid ROWS_TYPES[OUTCOME_COLUMNS];
+
+/* ---- outcome.c ---- */
+
+/* Makes a row for an item of the delivery's coming attempt; items beyond ITEM_LIMIT are counted
+ * only. False when the queue is full or memory is used up: then the attempt must not be made. */
+MUST_CHECK bool outcomes_add(struct delivery *delivery, const struct decided *item);
+/* Rows of the coming attempt. */
+size_t outcomes_count(const struct delivery *delivery);
+/* The rows of an attempt again, for another function; NULL as above. outcomes_take() makes them the
+ * delivery's when its attempt is the other one. */
+MUST_CHECK struct outcome *outcomes_copy(const struct delivery *delivery, const char *webhook);
+void outcomes_take(struct delivery *delivery, struct outcome *rows);
+/* Rows of an attempt that was never made and of which nobody has heard. */
+void outcomes_discard(struct worker *worker, struct outcome *rows);
+/* The attempt has ended: fills its rows in, gives them to the spool and queues them. Can not fail.
+ * Without attempt.started_us the rows have no response time. */
+void outcomes_finish(struct delivery *delivery, const char *routed_to, unsigned http_status,
+                     bool success, bool ambiguous, const char *error_message);
 
 /* ---- outcomes.c ---- */
 
@@ -72,7 +92,8 @@ struct outcomes
 {
     struct outcome *first, *last; /* waiting to be stored, oldest first */
     size_t queued;
-    size_t held;        /* queued and those of attempts under way: bounded by --log-queue */
+    size_t unspooled;   /* of those: in no segment, lost at a kill */
+    size_t held;        /* queued and those of attempts to come and under way */
     size_t sent;        /* rows of the batch that is under way; 0: none */
     size_t suspects;    /* the first rows, among which is one that the database refuses */
     bool refused;       /* the batch under way met an error */
@@ -81,7 +102,6 @@ struct outcomes
     uint64_t retry_us;  /* no batch before this */
     uint64_t oldest_us; /* when the first row of the next batch was queued */
     struct loop_timer timer;
-    struct loop_timer maintenance;
     struct rows rows;
     struct log_limiter limiter;
 };
@@ -90,15 +110,38 @@ extern const struct database_statement LOG_STATEMENTS[];
 extern const size_t LOG_STATEMENT_COUNT;
 MUST_CHECK bool outcomes_open(struct worker *worker);
 void outcomes_close(struct worker *worker);
-/* The rows of an attempt, one for each item; NULL when the queue is full or memory is used up:
- * then the attempt must not be made. */
-MUST_CHECK struct outcome *outcomes_prepare(struct request *request);
-/* The attempt has ended: fills the rows in and queues them. Can not fail. */
-void outcomes_finish(struct request *request, const char *routed_to, unsigned http_status,
-                     bool success, bool ambiguous, const char *error_message);
+/* Finished rows, linked by `next`. Those for which memory has no room stay in the spool alone. */
+void outcomes_queue(struct worker *worker, struct outcome *rows);
+/* Asks the database to commit rows before their attempt, with a sync of their own; false when that
+ * cannot be had now. */
+MUST_CHECK bool outcomes_send_pending(struct worker *worker, const struct outcome *first,
+                                      size_t count, database_answer answer,
+                                      database_answer committed);
 /* Sends a batch when one is due. */
 void outcomes_turn(struct worker *worker);
 void outcomes_ready(void *worker);
+/* Whether no further row may be made: the queue is full and there is no spool. */
 bool outcomes_full(const struct worker *worker);
+/* Whether a worker that drains may end: every row is stored, or safe in the spool. */
+bool outcomes_settled(const struct worker *worker);
+/* An error of the database, to the operator: without what it might quote of a row. */
+void outcomes_complain(struct worker *worker, const PGresult *answer, const char *message);
+
+/* ---- maintenance.c: routing_maintain(), by one worker only ---- */
+
+extern const char MAINTENANCE_STATEMENT[];
+
+struct maintenance
+{
+    struct loop_timer timer;
+};
+
+MUST_CHECK bool maintenance_open(struct worker *worker);
+void maintenance_close(struct worker *worker);
+/* The database is there. */
+void maintenance_ready(struct worker *worker);
+/* Decisions are pending in the database: those whose outcome never comes are settled in a minute.
+ */
+void maintenance_soon(struct worker *worker);
 
 #endif /* OUTCOMES_H */

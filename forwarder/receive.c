@@ -539,8 +539,9 @@ void receive_abort(struct worker *worker)
             decide_forget(request);
             reply_problem(request, 503, "the forwarder is stopping");
         }
-        else if (request != NULL && request->state == REQUEST_FORWARDING)
-            forward_abort(request, "the forwarder was stopped before the function answered");
+        else if (request != NULL && request->state == REQUEST_DELIVERING)
+            for (struct delivery *at = request->deliveries; at != NULL; at = at->next)
+                delivery_abort(at, "the forwarder was stopped before the function answered");
         else if (request == NULL || request->state != REQUEST_REPLYING)
             receive_cut(client);
     }

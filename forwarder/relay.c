@@ -36,3 +36,13 @@ struct relay_verdict relay_judge(enum attempt_end end, unsigned http_status,
         verdict.status = earlier != 0 ? earlier : 503;
     return verdict;
 }
+
+bool relay_is_failure(enum attempt_end end, unsigned http_status, bool fallback)
+{
+    return end != ATTEMPT_ANSWERED || (http_status >= 500 && fallback);
+}
+
+unsigned relay_worse(unsigned status, unsigned other)
+{
+    return other / 100 > status / 100 ? other : status;
+}

@@ -17,18 +17,48 @@ static bool add(struct MHD_Response *response, const char *name, const char *val
 }
 
 /* Where it went in the end; and the decision, with a word when it was not followed. */
-static bool add_decision(const struct request *request, struct MHD_Response *response)
+static bool add_decision(struct MHD_Response *response, const struct delivery *delivery)
 {
-    const struct decision *decision = &request->decision;
-    const struct attempt *attempt = &request->attempt;
     char text[192];
 
-    if (attempt->webhook == NULL)
-        return true;
-    snprintf(text, sizeof text, "%s; reason=%s%s", decision->side, decision->reason,
-             attempt->number > 1 ? "; fallback" : "");
-    return add(response, "X-Routed-To", attempt->webhook) &&
+    snprintf(text, sizeof text, "%s; reason=%s%s", route_side_name(delivery->side),
+             delivery->reason, delivery->attempt.number > 1 ? "; fallback" : "");
+    return add(response, "X-Routed-To", delivery->attempt.webhook) &&
            add(response, "X-Routing-Decision", text);
+}
+
+/* A split webhook went to several. */
+static bool add_parts(struct MHD_Response *response, const struct request *request)
+{
+    char names[1024], text[64];
+    size_t length = 0;
+
+    for (const struct delivery *part = request->deliveries; part != NULL; part = part->next)
+    {
+        size_t size = strlen(part->attempt.webhook);
+
+        if (length + size + 3 > sizeof names)
+            break;
+        length += (size_t) snprintf(names + length, sizeof names - length, "%s%s",
+                                    length > 0 ? ", " : "", part->attempt.webhook);
+    }
+    snprintf(text, sizeof text, "split; reason=%s; parts=%zu",
+             route_reason_name(ROUTE_REASON_MIXED_BATCH), request->delivery_count);
+    return add(response, "X-Routed-To", names) && add(response, "X-Routing-Decision", text);
+}
+
+static bool add_routing(struct MHD_Response *response, const struct request *request)
+{
+    if (request->delivery_count == 0)
+        return true;
+    return request->delivery_count == 1 ? add_decision(response, request->deliveries)
+                                        : add_parts(response, request);
+}
+
+/* Whether a 503 is ours: a function's own has no Retry-After of ours. */
+static bool is_ours(const struct request *request)
+{
+    return request->delivery_count != 1 || request->deliveries->problem != NULL;
 }
 
 static bool add_all(const struct request *request, struct MHD_Response *response, unsigned status)
@@ -45,8 +75,7 @@ static bool add_all(const struct request *request, struct MHD_Response *response
     if (request->correlation_id[0] != '\0' &&
         !add(response, "X-Correlation-ID", request->correlation_id))
         return false;
-    if (status == 503 && request->attempt.upstream == NULL &&
-        !add(response, "Retry-After", RETRY_AFTER))
+    if (status == 503 && is_ours(request) && !add(response, "Retry-After", RETRY_AFTER))
         return false;
     if (request->refusal == 401 && !add(response, "WWW-Authenticate", "X-Hub-Signature-256"))
         return false;
@@ -54,7 +83,7 @@ static bool add_all(const struct request *request, struct MHD_Response *response
         return false;
     if ((request->close || request->worker->draining) && !add(response, "Connection", "close"))
         return false;
-    return add_decision(request, response);
+    return add_routing(response, request);
 }
 
 /* Queues the answer and lets the connection go on. Without memory for it the connection is cut,
@@ -98,21 +127,6 @@ void reply_bytes(struct request *request, unsigned status, const char *type, con
     reply_send(request, status, reply_make(type, bytes, length));
 }
 
-void reply_relay(struct request *request, unsigned status)
-{
-    const struct upstream *upstream = request->attempt.upstream;
-    struct MHD_Response *response =
-        reply_make(upstream->content_type, request->reply.data, request->reply.length);
-
-    if (response != NULL && upstream->content_encoding[0] != '\0' &&
-        !add(response, "Content-Encoding", upstream->content_encoding))
-    {
-        MHD_destroy_response(response);
-        response = NULL;
-    }
-    reply_send(request, status, response);
-}
-
 void reply_problem(struct request *request, unsigned status, const char *problem)
 {
     char text[512];
@@ -127,4 +141,47 @@ void reply_problem(struct request *request, unsigned status, const char *problem
         reply_bytes(request, status, "application/json", request->reply.data, length);
     else
         reply_bytes(request, status, NULL, "", 0);
+}
+
+/* ---- deliveries ---- */
+
+/* The function's answer: its body, type and encoding. */
+static void reply_relay(struct request *request, const struct delivery *delivery)
+{
+    const struct answer *answer = &delivery->answer;
+    struct MHD_Response *response =
+        reply_make(answer->content_type, answer->body.data, answer->body.length);
+
+    if (response != NULL && answer->content_encoding[0] != '\0' &&
+        !add(response, "Content-Encoding", answer->content_encoding))
+    {
+        MHD_destroy_response(response);
+        response = NULL;
+    }
+    reply_send(request, delivery->status, response);
+}
+
+/* All parts well: 200 without a body. Else the worst status: everything is delivered again. */
+static void reply_parts(struct request *request)
+{
+    unsigned status = 200;
+
+    for (const struct delivery *part = request->deliveries; part != NULL; part = part->next)
+        status = relay_worse(status, part->status);
+    if (status == 200)
+        reply_bytes(request, 200, NULL, "", 0);
+    else
+        reply_problem(request, status, "a part of the webhook was not accepted");
+}
+
+void reply_delivered(struct request *request)
+{
+    const struct delivery *only = request->deliveries;
+
+    if (request->delivery_count > 1)
+        reply_parts(request);
+    else if (only->problem == NULL)
+        reply_relay(request, only);
+    else
+        reply_problem(request, only->status, only->problem);
 }

@@ -2,7 +2,7 @@
  *
  * request.c: the life of a request. A request is born when libmicrohttpd has read a request line
  * and dies when it reports the request completed, whatever became of it. While a connection is
- * suspended (DECIDING, FORWARDING) it can not complete, so a stage may hold on to its request.
+ * suspended (DECIDING, DELIVERING) it can not complete, so a stage may hold on to its request.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +19,6 @@ static void request_expired(struct loop_timer *timer)
     {
     case REQUEST_DECIDING:
         decide_expired(request);
-        break;
-    case REQUEST_FORWARDING:
-        forward_expired(request);
         break;
     default:
         receive_cut(request->client);
@@ -85,21 +82,21 @@ struct request *request_begin(struct worker *worker, struct client *client)
 /* Clears everything that one request must not see of another. */
 static void request_wipe(struct request *request)
 {
-    PQclear(request->decision.answer);
-    PQclear(request->decision.items);
-    memset(&request->decision, 0, sizeof request->decision);
-    memset(&request->attempt, 0, sizeof request->attempt);
+    PQclear(request->question.whole);
+    PQclear(request->question.items);
+    memset(&request->question, 0, sizeof request->question);
+    delivery_end_all(request);
     memset(&request->header, 0, sizeof request->header);
     buffer_reset(request->worker, &request->body, KEPT_BUFFER);
     buffer_reset(request->worker, &request->reply, KEPT_BUFFER);
-    buffer_reset(request->worker, &request->field_text, KEPT_BUFFER);
     signature_abandon(&request->signature);
     secrets_release(request->secrets);
     request->secrets = NULL;
+    buffer_reset(request->worker, &request->common, 0);
     request->client = NULL;
     request->http = NULL;
     request->suspended = request->close = false;
-    request->refusal = request->earlier = request->awaited = 0;
+    request->refusal = 0;
     request->problem = request->allow = NULL;
     request->discarded = request->arrived_us = 0;
     request->item_count = 0;
@@ -113,7 +110,6 @@ static void request_free(struct request *request)
     loop_timer_close(&worker->loop, &request->deadline);
     buffer_reset(worker, &request->body, 0);
     buffer_reset(worker, &request->reply, 0);
-    buffer_reset(worker, &request->field_text, 0);
     worker->in_state[REQUEST_FREE]--;
     free(request);
 }

@@ -49,9 +49,11 @@
     X(20, TEXT, 1009, put_message, error_message)                                                  \
     X(21, BOOL, 1000, put_bool, ambiguous)
 
-const char ROWS_STATEMENT[] =
-    "SELECT store_routing_logs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
-    "$12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
+#define PARAMETERS                                                                                 \
+    "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, " \
+    "$21)"
+const char ROWS_STATEMENT[] = "SELECT store_routing_logs" PARAMETERS;
+const char ROWS_PENDING_STATEMENT[] = "SELECT store_routing_pending" PARAMETERS;
 
 const Oid ROWS_TYPES[OUTCOME_COLUMNS] = {
 #define X(parameter, type, array, put, field) array,

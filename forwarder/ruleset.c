@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * ruleset.c: the rules in force, as each worker knows them: timeouts and fallback policies of the
- * targets, and what the health answer shows. Fetched when the connection opens, when a decision
- * comes back with another version, and every second; compiled only when the version is new. The
- * question every second shows as well whether the database still answers.
+ * ruleset.c: the rules in force, as each worker knows them: what decides here while the database
+ * does not, timeouts and fallback policies of the targets, and what the health answer shows.
+ * Fetched when the connection opens, when a decision comes back with another version, and every
+ * second; compiled only when the version is new.
+ *
+ * The same question is the probe of a database that has missed a deadline: while it is suspect it
+ * is asked nothing else, and trusted again when it has answered in time.
+ *
+ * The last rules are kept in the spool's directory too (keep.c), so that a forwarder that starts
+ * while the database is down decides as the one before it did.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +17,7 @@
 #include "forwarder.h"
 
 #define REFRESH_US 1000000
+#define PROBE_US 100000 /* between two questions to a suspect */
 
 const char RULESET_STATEMENT[] = "SELECT config_version, snapshot FROM routing_ruleset()";
 
@@ -28,40 +35,73 @@ static void ruleset_release(void *context, void *memory)
 
 static const route_allocator ALLOCATOR = {ruleset_allocate, ruleset_release, NULL};
 
-static void ruleset_complain(struct worker *worker, const char *detail)
+static void ruleset_complain(struct worker *worker, const char *event, const char *message,
+                             const char *detail)
 {
     struct log_line line;
 
-    if (!log_begin_limited(&line, LOG_ERROR, "ruleset_unusable",
-                           "the rules could not be had from the database", &worker->failures))
+    if (!log_begin_limited(&line, LOG_ERROR, event, message, &worker->failures))
         return;
     log_text(&line, "detail", detail);
     log_end(&line);
 }
 
-static void ruleset_adopt(struct worker *worker, const char *snapshot)
+/* ---- adopting ---- */
+
+static void ruleset_announce(const struct worker *worker, const char *source)
+{
+    const route_config *config = route_ruleset_config(worker->ruleset);
+    struct log_line line;
+
+    if (!log_begin(&line, LOG_INFO, "ruleset", "the rules in force"))
+        return;
+    log_number(&line, "worker", worker->number);
+    log_text(&line, "from", source);
+    log_number(&line, "config_version", config->version);
+    log_real(&line, "percentage", config->percentage / 100.0);
+    log_text(&line, "enabled", config->enabled ? "yes" : "no");
+    log_end(&line);
+}
+
+static bool ruleset_adopt(struct worker *worker, const char *snapshot, size_t length,
+                          const char *source)
 {
     route_error error;
-    struct log_line line;
-    route_ruleset *ruleset = route_ruleset_compile(snapshot, strlen(snapshot), &ALLOCATOR, &error);
+    route_ruleset *ruleset = route_ruleset_compile(snapshot, length, &ALLOCATOR, &error);
 
     if (ruleset == NULL)
     {
-        ruleset_complain(worker, error.message);
-        return;
+        ruleset_complain(worker, "ruleset_unusable", "the rules cannot be used", error.message);
+        return false;
     }
     route_ruleset_free(worker->ruleset);
     worker->ruleset = ruleset;
-    if (log_begin(&line, LOG_INFO, "ruleset", "the rules in force"))
-    {
-        const route_config *config = route_ruleset_config(ruleset);
+    ruleset_announce(worker, source);
+    return true;
+}
 
-        log_number(&line, "worker", worker->number);
-        log_number(&line, "config_version", config->version);
-        log_real(&line, "percentage", config->percentage / 100.0);
-        log_text(&line, "enabled", config->enabled ? "yes" : "no");
-        log_end(&line);
-    }
+/* ---- asking ---- */
+
+/* An answer in time clears a suspect. */
+static void ruleset_trust(struct worker *worker)
+{
+    if (!worker->suspect ||
+        worker->loop.now_us - worker->ruleset_asked_us > worker->options->decide_timeout)
+        return;
+    worker->suspect = false;
+    log_plain(LOG_INFO, "database_prompt", "the database answers in time again and decides");
+}
+
+static void ruleset_take(struct worker *worker, const PGresult *answer)
+{
+    const char *snapshot = PQgetvalue(answer, 0, 1);
+    size_t length = (size_t) PQgetlength(answer, 0, 1);
+
+    if (worker->ruleset != NULL &&
+        route_ruleset_config(worker->ruleset)->version == atoll(PQgetvalue(answer, 0, 0)))
+        return;
+    if (ruleset_adopt(worker, snapshot, length, "database") && worker->number == 0)
+        keep_ruleset(worker->directory, snapshot, length);
 }
 
 static void ruleset_answered(void *context, PGresult *answer)
@@ -72,18 +112,24 @@ static void ruleset_answered(void *context, PGresult *answer)
     if (answer == NULL)
         return;
     if (PQresultStatus(answer) != PGRES_TUPLES_OK || PQntuples(answer) != 1)
-        ruleset_complain(worker, PQresultErrorMessage(answer));
-    else if (worker->ruleset == NULL ||
-             route_ruleset_config(worker->ruleset)->version != atoll(PQgetvalue(answer, 0, 0)))
-        ruleset_adopt(worker, PQgetvalue(answer, 0, 1));
+        ruleset_complain(worker, "ruleset_unusable", "the rules could not be had from the database",
+                         PQresultErrorMessage(answer));
+    else
+    {
+        worker->ruleset_heard = true;
+        ruleset_trust(worker);
+        ruleset_take(worker, answer);
+    }
     PQclear(answer);
 }
 
 void ruleset_refresh(struct worker *worker)
 {
-    if (!worker->ruleset_asked)
-        worker->ruleset_asked = database_query(&worker->decide, "ruleset", 0, NULL, NULL, NULL,
-                                               ruleset_answered, worker, NULL);
+    if (worker->ruleset_asked)
+        return;
+    worker->ruleset_asked_us = worker->loop.now_us;
+    worker->ruleset_asked = database_query(&worker->decide, "ruleset", 0, NULL, NULL, NULL,
+                                           ruleset_answered, worker, NULL);
 }
 
 static void ruleset_due(struct loop_timer *timer)
@@ -91,13 +137,69 @@ static void ruleset_due(struct loop_timer *timer)
     struct worker *worker = timer->owner;
 
     ruleset_refresh(worker);
-    loop_arm(&worker->loop, timer, worker->loop.now_us + REFRESH_US);
+    loop_arm(&worker->loop, timer, worker->loop.now_us + (worker->suspect ? PROBE_US : REFRESH_US));
+}
+
+void ruleset_suspect(struct worker *worker)
+{
+    if (worker->suspect)
+        return;
+    worker->suspect = true;
+    loop_arm(&worker->loop, &worker->ruleset_timer, worker->loop.now_us + PROBE_US);
+    log_plain(LOG_WARNING, "database_late",
+              "the database misses --decide-timeout: the last rules decide until it is prompt");
+}
+
+/* The database says that there is no extension, or an older one: the rules are not in force any
+ * more, whatever was known of them. */
+void ruleset_refused(struct worker *worker, const char *sqlstate, const char *message)
+{
+    if (strcmp(sqlstate, "42883") != 0 && strcmp(sqlstate, "42P01") != 0)
+        return;
+    ruleset_complain(worker, "extension_missing",
+                     "the database has no extension webhook_routing, or an older one: everything "
+                     "goes to --default-target; run CREATE EXTENSION webhook_routing, or ALTER "
+                     "EXTENSION webhook_routing UPDATE",
+                     message);
+    route_ruleset_free(worker->ruleset);
+    worker->ruleset = NULL;
+}
+
+/* ---- start and end ---- */
+
+/* Rules that know nothing but one function. */
+static route_ruleset *ruleset_make_ruleless(const char *target)
+{
+    char snapshot[1024];
+    route_error error;
+    int length = snprintf(snapshot, sizeof snapshot,
+                          "webhook_routing\t1\n"
+                          "config\t00000000-0000-0000-0000-000000000000\t1\t0\tf\t0\t%s\t%s\n"
+                          "end\n",
+                          target, target);
+
+    return length < (int) sizeof snapshot
+               ? route_ruleset_compile(snapshot, (size_t) length, &ALLOCATOR, &error)
+               : NULL;
+}
+
+static void ruleset_recall(struct worker *worker)
+{
+    size_t length;
+    char *snapshot = keep_recall(worker->directory, &length);
+
+    if (snapshot != NULL)
+        (void) ruleset_adopt(worker, snapshot, length, "disk");
+    free(snapshot);
 }
 
 bool ruleset_open(struct worker *worker)
 {
-    if (!loop_timer_open(&worker->loop, &worker->ruleset_timer, ruleset_due, worker))
+    worker->ruleless = ruleset_make_ruleless(worker->options->default_target);
+    if (worker->ruleless == NULL ||
+        !loop_timer_open(&worker->loop, &worker->ruleset_timer, ruleset_due, worker))
         return false;
+    ruleset_recall(worker);
     loop_arm(&worker->loop, &worker->ruleset_timer, worker->loop.now_us + REFRESH_US);
     return true;
 }
@@ -106,7 +208,16 @@ void ruleset_close(struct worker *worker)
 {
     loop_timer_close(&worker->loop, &worker->ruleset_timer);
     route_ruleset_free(worker->ruleset);
-    worker->ruleset = NULL;
+    route_ruleset_free(worker->ruleless);
+    worker->ruleset = worker->ruleless = NULL;
+}
+
+/* ---- for the others ---- */
+
+const route_ruleset *ruleset_last(const struct worker *worker, int64_t *version)
+{
+    *version = worker->ruleset == NULL ? 0 : route_ruleset_config(worker->ruleset)->version;
+    return worker->ruleset == NULL ? worker->ruleless : worker->ruleset;
 }
 
 void ruleset_target(const struct worker *worker, const char *name, uint64_t *timeout_us,

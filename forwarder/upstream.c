@@ -143,7 +143,7 @@ static curl_socket_t upstream_open_socket(void *context, curlsocktype purpose,
     fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     if (fd < 0)
         return CURL_SOCKET_BAD;
-    socket_entry = upstream_socket_of(upstream->request->worker, fd);
+    socket_entry = upstream_socket_of(upstream->delivery->worker, fd);
     if (socket_entry == NULL)
     {
         close(fd);
@@ -182,12 +182,13 @@ static int upstream_before_sending(void *context, char *peer, char *local, int p
 static size_t upstream_body(char *bytes, size_t size, size_t count, void *context)
 {
     struct upstream *upstream = context;
-    struct request *request = upstream->request;
+    struct worker *worker = upstream->delivery->worker;
+    struct buffer *body = &upstream->delivery->answer.body;
 
     (void) size;
-    if (request->reply.length + count > request->worker->options->max_reply)
+    if (body->length + count > worker->options->max_reply)
         upstream->refused = "the answer is longer than --max-reply";
-    else if (!buffer_append(request->worker, &request->reply, bytes, count))
+    else if (!buffer_append(worker, body, bytes, count))
         upstream->refused = "--max-buffer has no room for the answer";
     else
         return count;
@@ -219,12 +220,13 @@ static bool take_field(const char *line, size_t length, const char *name, char *
 static size_t upstream_header(char *line, size_t size, size_t count, void *context)
 {
     struct upstream *upstream = context;
+    struct answer *answer = &upstream->delivery->answer;
     char length[32];
 
     (void) size;
     if (count >= 5 && memcmp(line, "HTTP/", 5) == 0)
     {
-        upstream->content_type[0] = upstream->content_encoding[0] = '\0';
+        answer->content_type[0] = answer->content_encoding[0] = '\0';
         upstream->has_length = upstream->is_chunked = false;
     }
     else if (take_field(line, count, "Content-Length", length, sizeof length))
@@ -239,10 +241,10 @@ static size_t upstream_header(char *line, size_t size, size_t count, void *conte
     }
     else if (take_field(line, count, "Transfer-Encoding", length, sizeof length))
         upstream->is_chunked = true;
-    else if (!take_field(line, count, "Content-Type", upstream->content_type,
-                         sizeof upstream->content_type))
-        (void) take_field(line, count, "Content-Encoding", upstream->content_encoding,
-                          sizeof upstream->content_encoding);
+    else if (!take_field(line, count, "Content-Type", answer->content_type,
+                         sizeof answer->content_type))
+        (void) take_field(line, count, "Content-Encoding", answer->content_encoding,
+                          sizeof answer->content_encoding);
     if (!upstream->has_length || !upstream->is_chunked)
         return count;
     upstream->refused = "the answer has a length and an encoding";
@@ -286,9 +288,9 @@ static bool upstream_configure(struct upstream *upstream, struct worker *worker)
     return code == CURLE_OK;
 }
 
-struct upstream *upstream_take(struct request *request)
+struct upstream *upstream_take(struct delivery *delivery)
 {
-    struct worker *worker = request->worker;
+    struct worker *worker = delivery->worker;
     struct upstream *upstream = worker->upstream_pool;
 
     if (upstream != NULL)
@@ -301,25 +303,27 @@ struct upstream *upstream_take(struct request *request)
         free(upstream);
         return NULL;
     }
-    upstream->request = request;
+    upstream->delivery = delivery;
     upstream->sent = 0;
     upstream->refused = NULL;
     upstream->has_length = upstream->is_chunked = false;
-    upstream->content_type[0] = upstream->content_encoding[0] = upstream->error[0] = '\0';
+    upstream->error[0] = '\0';
+    delivery->answer.content_type[0] = delivery->answer.content_encoding[0] = '\0';
     return upstream;
 }
 
-void upstream_give_back(struct request *request)
+void upstream_give_back(struct delivery *delivery)
 {
-    struct upstream *upstream = request->attempt.upstream;
+    struct worker *worker = delivery->worker;
+    struct upstream *upstream = delivery->attempt.upstream;
 
     if (upstream == NULL)
         return;
-    curl_multi_remove_handle(request->worker->multi, upstream->easy);
-    upstream->request = NULL;
-    upstream->next = request->worker->upstream_pool;
-    request->worker->upstream_pool = upstream;
-    request->attempt.upstream = NULL;
+    curl_multi_remove_handle(worker->multi, upstream->easy);
+    upstream->delivery = NULL;
+    upstream->next = worker->upstream_pool;
+    worker->upstream_pool = upstream;
+    delivery->attempt.upstream = NULL;
 }
 
 /* ---- the turn ---- */
@@ -327,13 +331,8 @@ void upstream_give_back(struct request *request)
 void upstream_turn(struct worker *worker)
 {
     CURLMsg *message;
-    int left, running;
+    int left;
 
-    for (int rounds = 0; worker->upstream_due && rounds < 4; rounds++)
-    {
-        worker->upstream_due = false;
-        curl_multi_socket_action(worker->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    }
     while ((message = curl_multi_info_read(worker->multi, &left)) != NULL)
     {
         struct upstream *upstream = NULL;
@@ -342,6 +341,17 @@ void upstream_turn(struct worker *worker)
         if (message->msg == CURLMSG_DONE &&
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &upstream) == CURLE_OK)
             forward_finished(upstream, code);
+    }
+}
+
+void upstream_start(struct worker *worker)
+{
+    int running;
+
+    for (int rounds = 0; worker->upstream_due && rounds < 4; rounds++)
+    {
+        worker->upstream_due = false;
+        curl_multi_socket_action(worker->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
 }
 

@@ -17,15 +17,16 @@
 #define HTTP_ROUNDS 16
 /* After the drain's end: for answers and log rows to leave. */
 #define LAST_MOMENT_US 1000000
+/* A drain waits so long for the database to store what is safe in the spool already. */
+#define LAST_LOG_US 3000000
 /* A link whose oldest question is older than this is given up. Deciding takes a millisecond; a
  * batch of log rows may wait for a lock or a disk. */
 #define DECIDE_STALLED_US 2000000
 #define LOG_STALLED_US 30000000
-/* A log link whose oldest batch is older than this makes the forwarder not ready. */
+/* A log link whose oldest batch is older than this does not take the log. */
 #define LOG_LATE_US 5000000
-/* How long the first webhook waits for a database to decide it, when that is only being connected.
- */
-#define WARM_UP_US 500000
+/* How long the first webhook waits for the rules of a database that is only being connected. */
+#define WARM_UP_US 3000000
 /* A worker turns at least so often. */
 #define LONGEST_TURN_US 1000000
 
@@ -58,19 +59,27 @@ static void worker_publish(struct worker *worker)
     atomic_store_explicit(&status->turned_us, worker->loop.now_us, memory_order_relaxed);
     atomic_store_explicit(&status->can_decide,
                           worker->decide.state == DATABASE_READY && worker->ruleset != NULL &&
-                              database_lag(&worker->decide) <= worker->options->decide_timeout,
+                              !worker->suspect,
                           memory_order_relaxed);
     atomic_store_explicit(&status->can_log,
-                          worker->log.state == DATABASE_READY && !outcomes_full(worker) &&
+                          worker->log.state == DATABASE_READY &&
                               database_lag(&worker->log) <= LOG_LATE_US,
                           memory_order_relaxed);
+    atomic_store_explicit(&status->can_spool, spool_usable(worker->spool), memory_order_relaxed);
+}
+
+static bool worker_has_work(const struct worker *worker)
+{
+    return worker->http_due || worker->upstream_due || recording_due(worker);
 }
 
 /* Returns until when the next turn may wait. */
 static uint64_t worker_turn(struct worker *worker, uint64_t until_us)
 {
-    loop_turn(&worker->loop, worker->http_due || worker->upstream_due ? 0 : until_us);
+    loop_turn(&worker->loop, worker_has_work(worker) ? 0 : until_us);
     upstream_turn(worker);
+    recording_turn(worker);
+    upstream_start(worker);
     until_us = worker_run_http(worker);
     database_turn(&worker->decide);
     outcomes_turn(worker);
@@ -83,13 +92,14 @@ static uint64_t worker_turn(struct worker *worker, uint64_t until_us)
 
 static bool worker_idle(const struct worker *worker)
 {
-    return worker->clients == NULL && worker->outcomes.held == 0;
+    return worker->clients == NULL && outcomes_settled(worker);
 }
 
 static void worker_drain(struct worker *worker)
 {
     worker->draining = true;
     worker->drain_until_us = worker->loop.now_us + worker->options->drain_timeout;
+    worker->log_until_us = worker->loop.now_us + LAST_LOG_US;
     receive_drain(worker);
 }
 
@@ -113,16 +123,26 @@ static void worker_abort(struct worker *worker)
     receive_abort(worker);
 }
 
-/* Connects before the first webhook is read; connections wait in the listener's queue meanwhile. A
- * restart would otherwise begin with webhooks that nobody can decide. */
+/* Whether the first webhook may be read: the database has given the rules, or has shown that it
+ * will not soon. Rules of the last time do not make it wait so long. */
+static bool worker_is_warm(const struct worker *worker)
+{
+    uint64_t patience = worker->ruleset == NULL ? WARM_UP_US : WARM_UP_US / 10;
+
+    return worker->ruleset_heard || worker->decide.failures > 0 ||
+           worker->loop.now_us >= worker->opened_us + patience;
+}
+
+/* Connections wait in the listener's queue meanwhile. A restart would otherwise begin with webhooks
+ * that are decided by old rules, or by none. */
 static void worker_warm_up(struct worker *worker)
 {
-    uint64_t end = worker->loop.now_us + WARM_UP_US;
+    uint64_t turn_us = WARM_UP_US / 10;
 
-    while (worker->loop.now_us < end && atomic_load(&worker->order) == WORKER_SERVE &&
-           (worker->decide.state != DATABASE_READY || worker->ruleset == NULL))
+    worker->opened_us = worker->loop.now_us;
+    while (!worker_is_warm(worker) && atomic_load(&worker->order) == WORKER_SERVE)
     {
-        loop_turn(&worker->loop, end);
+        loop_turn(&worker->loop, worker->loop.now_us + turn_us);
         database_turn(&worker->decide);
         database_turn(&worker->log);
         worker_publish(worker);
@@ -185,6 +205,11 @@ static void worker_decide_ready(void *owner)
     ruleset_refresh(worker);
 }
 
+static void worker_decide_refused(void *owner, const PGresult *error)
+{
+    ruleset_refused(owner, database_sqlstate(error), PQresultErrorMessage(error));
+}
+
 static bool worker_open_databases(struct worker *worker)
 {
     const struct options *options = worker->options;
@@ -195,6 +220,7 @@ static bool worker_open_databases(struct worker *worker)
     worker->decide.statements = DECIDE_STATEMENTS;
     worker->decide.statement_count = DECIDE_STATEMENT_COUNT;
     worker->decide.became_ready = worker_decide_ready;
+    worker->decide.refused = worker_decide_refused;
     worker->decide.stalled_us = patience > DECIDE_STALLED_US ? patience : DECIDE_STALLED_US;
     worker->log.link = "log";
     worker->log.session = options->log_server;
@@ -208,14 +234,23 @@ static bool worker_open_databases(struct worker *worker)
            database_open(&worker->log, &worker->loop, 64);
 }
 
+/* Rows are on the disk: the turn itself looks at what that means. */
+static void worker_spooled(void *owner)
+{
+    (void) owner;
+}
+
 static bool worker_open(struct worker *worker)
 {
     if (!loop_open(&worker->loop) || worker->wakeup.fd < 0 ||
         !loop_watch(&worker->loop, &worker->wakeup, EPOLLIN))
         return false;
     worker->exhausted = MHD_create_response_from_buffer(0, (void *) "", MHD_RESPMEM_PERSISTENT);
-    return worker->exhausted != NULL && upstream_open(worker) && outcomes_open(worker) &&
-           worker_open_databases(worker) && ruleset_open(worker) &&
+    worker->spool =
+        spool_open(worker->directory, &worker->loop, worker->number, worker_spooled, worker);
+    return worker->exhausted != NULL && worker->spool != NULL && upstream_open(worker) &&
+           outcomes_open(worker) && maintenance_open(worker) && worker_open_databases(worker) &&
+           ruleset_open(worker) &&
            (worker->daemon = receive_listen(worker, worker->listen_fd)) != NULL;
 }
 
@@ -229,8 +264,11 @@ static void worker_close(struct worker *worker)
     database_close(&worker->decide);
     database_close(&worker->log);
     outcomes_close(worker);
+    maintenance_close(worker);
     ruleset_close(worker);
     request_free_pool(worker);
+    delivery_free_pool(worker);
+    spool_close(worker->spool);
     loop_close(&worker->loop);
     secrets_release(worker->secrets);
 }
@@ -256,8 +294,16 @@ static void *worker_run(void *argument)
     return NULL;
 }
 
+static uint8_t worker_chance(void)
+{
+    uint8_t id[16];
+
+    identity_make(id);
+    return id[15];
+}
+
 bool worker_start(struct worker *worker, int number, const struct options *options,
-                  struct secrets *secrets, int fd)
+                  struct secrets *secrets, struct spool_directory *directory, int fd)
 {
     unsigned workers = options->workers;
 
@@ -265,6 +311,11 @@ bool worker_start(struct worker *worker, int number, const struct options *optio
     worker->number = number;
     worker->options = options;
     worker->secrets = secrets_keep(secrets);
+    worker->directory = directory;
+    worker->breaker_settings = (struct breaker_settings){.failures = options->breaker_failures,
+                                                         .rate = options->breaker_rate,
+                                                         .minimum = options->breaker_minimum,
+                                                         .chance = worker_chance};
     worker->listen_fd = fd;
     worker->max_in_flight = (options->max_in_flight + workers - 1) / workers;
     worker->max_connections = (options->max_connections + workers - 1) / workers;

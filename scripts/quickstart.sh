@@ -95,6 +95,8 @@ start_functions() {
     FUNCTIONS_URL=http://127.0.0.1:$(sed -n 's/^ready port=\([0-9]*\).*/\1/p' "$CLUSTER_DIR/functions.log")
 }
 
+forwarder_healthy() { curl -fs "$FORWARDER_URL/" | grep -q '"status": "healthy"'; }
+
 start_forwarder() {
     local port admin_port token=$CLUSTER_HOME/verify-token
     port=$(free_port 8080)
@@ -102,16 +104,18 @@ start_forwarder() {
     FORWARDER_URL=http://127.0.0.1:$port
     ADMIN_URL=http://127.0.0.1:$admin_port
     echo quickstart >"$token"
-    own "$token"
+    mkdir -p -m 700 "$CLUSTER_HOME/spool"
+    own "$token" "$CLUSTER_HOME/spool"
     : >"$CLUSTER_DIR/forwarder.log"
     DATABASE_URL=$(cluster_url "$DATABASE" "$ROLE") process_start \
         "$CLUSTER_DIR/forwarder.pid" "$CLUSTER_DIR/forwarder.log" "${UNPRIVILEGED[@]}" \
         "$CLUSTER_HOME/stage/usr/local/bin/webhook-forwarder" --listen "127.0.0.1:$port" \
         --admin-listen "127.0.0.1:$admin_port" --functions-url "$FUNCTIONS_URL" \
+        --spool-directory "$CLUSTER_HOME/spool" \
         --verify-token-file "$token"
-    wait_until 15 curl -fs "$ADMIN_URL/readyz" || {
+    wait_until 15 forwarder_healthy || {
         tail -n 20 "$CLUSTER_DIR/forwarder.log" >&2
-        die "the forwarder did not become ready: $CLUSTER_DIR/forwarder.log"
+        die "the forwarder did not become healthy: $CLUSTER_DIR/forwarder.log"
     }
 }
 

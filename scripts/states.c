@@ -13,7 +13,9 @@
 #include "../forwarder/forwarder.h"
 
 /*  T(what has the states, their table) */
-#define TABLES(T) T(request, REQUEST_STATES)
+#define TABLES(T)                                                                                  \
+    T(request, REQUEST_STATES)                                                                     \
+    T(delivery, DELIVERY_STATES)
 
 struct state
 {

@@ -60,8 +60,9 @@ forwarder_start() {
     DATABASE_URL=$(cluster_url "$PGDATABASE" e2e_forwarder) PGOPTIONS='' process_start \
         "$STACK/forwarder.pid" "$STACK/forwarder.log" "${FORWARDER:-$REPOSITORY/build/webhook-forwarder}" \
         --listen "127.0.0.1:$FORWARDER_PORT" --admin-listen "127.0.0.1:$ADMIN_PORT" \
-        --functions-url "$FUNCTIONS_URL" --verify-token-file "$STACK/token" "$@"
-    wait_until 15 curl -fs "$ADMIN_URL/readyz" || {
+        --functions-url "$FUNCTIONS_URL" --verify-token-file "$STACK/token" \
+        --spool-directory "$STACK/spool" "$@"
+    wait_until 15 health_is healthy || {
         tail -n 20 "$STACK/forwarder.log" >&2
         return 1
     }
@@ -91,6 +92,9 @@ wait_rules() {
     wait_until 10 grep -E "\"event\":\"ruleset\".*\"config_version\":$(sql "SELECT config_version FROM routing_ruleset()")[,}]" \
         "$STACK/forwarder.log"
 }
+
+# health_is STATUS: what GET / says
+health_is() { [[ $(curl -s "$FORWARDER_URL/" | jq -r .status) == "$1" ]]; }
 
 # ready_is STATUS: what /readyz answers
 ready_is() { [[ $(curl -s -o /dev/null -w '%{http_code}' "$ADMIN_URL/readyz") == "$1" ]]; }

@@ -69,10 +69,36 @@ static void ambiguity_is_remembered(void **state)
                      200);
 }
 
+/* A status speaks against a function only where there is another one to ask. */
+static void failures(void **state)
+{
+    (void) state;
+    assert_false(relay_is_failure(ATTEMPT_ANSWERED, 200, true));
+    assert_false(relay_is_failure(ATTEMPT_ANSWERED, 404, true));
+    assert_true(relay_is_failure(ATTEMPT_ANSWERED, 500, true));
+    assert_false(relay_is_failure(ATTEMPT_ANSWERED, 500, false));
+    assert_true(relay_is_failure(ATTEMPT_NOT_REACHED, 0, false));
+    assert_true(relay_is_failure(ATTEMPT_TIMED_OUT, 0, false));
+    assert_true(relay_is_failure(ATTEMPT_BROKEN, 200, false));
+}
+
+static void worse(void **state)
+{
+    (void) state;
+    assert_int_equal(relay_worse(200, 200), 200);
+    assert_int_equal(relay_worse(200, 302), 302);
+    assert_int_equal(relay_worse(404, 302), 404);
+    assert_int_equal(relay_worse(404, 503), 503);
+    assert_int_equal(relay_worse(502, 404), 502);
+    assert_int_equal(relay_worse(502, 504), 502);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdicts),
+        cmocka_unit_test(failures),
+        cmocka_unit_test(worse),
         cmocka_unit_test(ambiguity_is_remembered),
     };
 

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * delivery.h: a webhook, or a part of one, on its way to a function: what was decided, the
+ * delivery, its attempts. Included by forwarder.h.
+ *
+ * A webhook becomes one delivery. A mixed batch, whose items belong to different functions, becomes
+ * one delivery for each of them when we can sign the parts (plan.c). A delivery makes one attempt,
+ * and a second one, the fallback, when the first has not led to an answer and the policy allows it.
+ * Before each attempt its log rows are recorded (recording.c).
+ */
+#ifndef DELIVERY_H
+#define DELIVERY_H
+
+#include <curl/curl.h>
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buffer.h"
+#include "loop.h"
+#include "route.h"
+#include "secrets.h"
+#include "signature.h"
+
+struct breaker;
+struct outcome;
+struct request;
+struct worker;
+
+/* ---------------------------------------------------------------------------------------------
+ * relay.c: pure. What an attempt's end leads to (the table of README.md).
+ * ------------------------------------------------------------------------------------------ */
+
+enum attempt_end
+{
+    ATTEMPT_ANSWERED,    /* a complete answer with an HTTP status */
+    ATTEMPT_NOT_REACHED, /* nothing was sent */
+    ATTEMPT_TIMED_OUT,   /* sent, then silence: nobody knows whether the function acted */
+    ATTEMPT_BROKEN       /* sent, then reset, cut off, unreadable or too long: the same */
+};
+
+enum relay_step
+{
+    RELAY_ANSWER,   /* the client gets `status`, and the function's answer with it */
+    RELAY_PROBLEM,  /* the client gets `status` and a problem of ours */
+    RELAY_FALL_BACK /* the other function gets its turn */
+};
+
+struct relay_verdict
+{
+    enum relay_step step;
+    unsigned status;
+    bool success;   /* a complete 2xx */
+    bool ambiguous; /* the function may or may not have acted */
+};
+
+/* `fallback`: there is another target and time for it. `earlier`: status that an ambiguous earlier
+ * attempt would have been answered with, 0 without one. */
+struct relay_verdict relay_judge(enum attempt_end end, unsigned http_status,
+                                 route_fallback_policy policy, bool fallback, unsigned earlier);
+/* Whether such an end speaks against the function, for its breaker. A status of 500 and above does
+ * where there is another function to ask; otherwise it is the answer. */
+bool relay_is_failure(enum attempt_end end, unsigned http_status, bool fallback);
+/* The worse of two statuses of parts: 5xx over 4xx over 3xx over 2xx; of one kind the first. */
+unsigned relay_worse(unsigned status, unsigned other);
+
+/* ---------------------------------------------------------------------------------------------
+ * Decision
+ * ------------------------------------------------------------------------------------------ */
+
+/* What was decided for a webhook or for one item of it, by the database or here. The texts are its
+ * decider's and valid only while the structure is handed on; an absent one has no data. */
+struct decided
+{
+    route_text webhook, url, fallback_webhook, fallback_url;
+    route_text domain, reason, from_number, message_id, message_type;
+    route_side side;
+    int bucket;     /* -1: none */
+    int percentage; /* hundredths of a percent; -1: none */
+};
+
+/* What the database has been asked for a request. */
+struct question
+{
+    PGresult *whole, *items; /* answers; items: one row an item, when there are several */
+    uint64_t tickets[2];     /* questions that are not answered */
+    unsigned awaited;        /* how many of them */
+};
+
+/* ---------------------------------------------------------------------------------------------
+ * Deliveries
+ * ------------------------------------------------------------------------------------------ */
+
+/*  X(STATE, name, states that may follow, what it means) */
+#define DELIVERY_STATES(X)                                                                         \
+    X(IDLE, "idle", TO(RECORDING) | TO(DONE), "in the pool, or just planned")                      \
+    X(RECORDING, "recording", TO(ATTEMPTING) | TO(DONE),                                           \
+      "its rows are on their way to the spool, or into the database")                              \
+    X(ATTEMPTING, "attempting", TO(RECORDING) | TO(DONE),                                          \
+      "a function has it; recording again comes before the fallback")                              \
+    X(DONE, "done", TO(IDLE), "there is an answer for the client, or a problem")
+
+enum delivery_state
+{
+#define X(state, name, next, meaning) DELIVERY_##state,
+    DELIVERY_STATES(X)
+#undef X
+        DELIVERY_STATE_COUNT
+};
+
+const char *delivery_state_name(enum delivery_state state);
+/* Whether the table allows `to` after `from`. */
+bool delivery_may_follow(enum delivery_state from, enum delivery_state to);
+
+/* A libcurl handle of the pool, with what its callbacks need. */
+struct upstream
+{
+    CURL *easy;
+    struct upstream *next; /* in the pool */
+    struct delivery *delivery;
+    unsigned sent;       /* how often libcurl was about to send the request */
+    const char *refused; /* why an address was refused, or the answer is unusable */
+    bool has_length;     /* the answer's Content-Length, to notice a second one */
+    long long length;
+    bool is_chunked; /* the answer has a Transfer-Encoding */
+    char error[CURL_ERROR_SIZE];
+};
+
+/* The attempt under way, or the last one. */
+struct attempt
+{
+    int number;                /* 1, or 2 for the fallback */
+    const char *webhook, *url; /* of the delivery; url NULL: base URL and name */
+    const char *side;          /* a literal: the log row keeps it longer than the delivery lives */
+    route_fallback_policy policy;
+    uint64_t timeout_us;
+    struct breaker *breaker; /* of the target */
+    uint64_t begun_us;       /* when that was asked */
+    uint64_t started_us;     /* when libcurl got it; 0: it was not made */
+    bool impossible;         /* it could not be made */
+    struct upstream *upstream;
+};
+
+/* A function's answer. */
+struct answer
+{
+    struct buffer body;
+    char content_type[256]; /* "" without one */
+    char content_encoding[64];
+};
+
+/* Header fields of a request to a function: ours, and the configured ones. */
+#define UPSTREAM_HEADER_LIMIT (16 + CONFIGURED_HEADER_LIMIT)
+
+struct delivery
+{
+    enum delivery_state state;
+    struct request *request;
+    struct worker *worker;
+    struct delivery *next; /* of the request; or in the pool */
+    struct loop_timer deadline;
+
+    uint8_t id[16];         /* decision_id of its rows */
+    int64_t created_us;     /* wall clock, fixed once for every row of the decision */
+    int64_t config_version; /* 0: none */
+    route_side side;
+    int percentage; /* hundredths; -1: none */
+    /* In `text`, or of the request (fallback of a part); NULL: none. */
+    const char *webhook, *url, *domain, *reason, *fallback_webhook, *fallback_url;
+    struct buffer text;
+
+    const char *body; /* the request's, or that of `part` */
+    size_t body_length;
+    struct buffer part;
+    char signature[SIGNATURE_TEXT_SIZE]; /* of a part; "": the request's is passed on */
+
+    struct outcome *rows, *last_row; /* of the attempt that comes or is under way */
+    int item_count;
+    uint64_t ticket;                /* of the spool, while RECORDING */
+    struct delivery *next_recorded; /* in a list of recording.c */
+
+    struct attempt attempt;
+    unsigned earlier; /* status an ambiguous first attempt would have led to; 0 without one */
+    struct curl_slist fields[UPSTREAM_HEADER_LIMIT];
+    struct buffer field_text;
+    struct answer answer;
+
+    unsigned status;     /* when DONE, for the client */
+    const char *problem; /* its words (a literal); NULL: the function's answer */
+};
+
+/* ---- delivery.c: birth, the one door for changes of state, death ---- */
+
+/* A delivery out of the pool, the last of the request's; NULL when memory is used up. */
+MUST_CHECK struct delivery *delivery_begin(struct request *request, const struct decided *decided,
+                                           int64_t config_version);
+/* Aborts on a change that the table does not allow. `deadline_us` is when its deadline strikes, on
+ * the loop's clock; 0: never. */
+void delivery_enter(struct delivery *delivery, enum delivery_state state, uint64_t deadline_us);
+/* The client will get the function's answer (problem NULL) or a problem with `status`. The last
+ * delivery of a request brings its reply about. */
+void delivery_done(struct delivery *delivery, unsigned status, const char *problem);
+/* Ends it wherever it is, with 503: time is over. */
+void delivery_abort(struct delivery *delivery, const char *why);
+/* All deliveries of a request back into the pool. */
+void delivery_end_all(struct request *request);
+void delivery_free_pool(struct worker *worker);
+
+/* ---- plan.c: from what was decided to deliveries ---- */
+
+struct plan
+{
+    struct request *request;
+    const struct decided *whole;
+    int64_t config_version;
+    bool split;
+    uint16_t *parts; /* of each item the number of its delivery, when split */
+    size_t item;     /* the next one */
+};
+
+/* For a request in state DECIDING: plan_begin, plan_item for each item in order (the whole again
+ * when there is but one), plan_finish. False: memory is used up; plan_give_up follows. `whole`
+ * lives as long as the plan. */
+MUST_CHECK bool plan_begin(struct plan *plan, struct request *request, const struct decided *whole,
+                           int64_t config_version);
+MUST_CHECK bool plan_item(struct plan *plan, const struct decided *item);
+MUST_CHECK bool plan_finish(struct plan *plan);
+void plan_give_up(struct plan *plan);
+
+/* ---- recording.c: rows are durable before anything is relayed ---- */
+
+struct delivery_list
+{
+    struct delivery *first, *last;
+};
+
+struct recording
+{
+    struct delivery_list spooled;    /* DECIDED was given to the spool, by rising tickets */
+    struct delivery_list unspooled;  /* the spool does not take them */
+    struct delivery_list committing; /* the database has been asked to commit them */
+    bool commit_refused;
+    bool unwritten; /* something was given to the spool since its last write */
+};
+
+void recording_begin(struct delivery *delivery);
+/* Writes, and starts the attempts whose rows are durable: once a turn. */
+void recording_turn(struct worker *worker);
+/* Whether a turn has something to do without waiting for an event. */
+bool recording_due(const struct worker *worker);
+void recording_expired(struct delivery *delivery);
+/* Takes it out of whatever list it is in; its rows are forgotten, or logged as not relayed when the
+ * database may have them. */
+void recording_abort(struct delivery *delivery, const char *why);
+
+/* ---- forward.c: attempts ---- */
+
+/* The rows of the coming attempt are durable. */
+void forward_attempt(struct delivery *delivery);
+void forward_expired(struct delivery *delivery);
+/* libcurl has finished the attempt. */
+void forward_finished(struct upstream *upstream, CURLcode code);
+/* Ends the attempt without an answer: the outcome is logged as ambiguous. */
+void forward_abort(struct delivery *delivery, const char *why);
+
+/* ---- compose.c: the request to a function ---- */
+
+/* URL of the attempt's function; false when there is none or it does not fit. */
+MUST_CHECK bool compose_url(const struct delivery *delivery, char *url, size_t size);
+/* The header as libcurl wants it; NULL when memory is used up. */
+MUST_CHECK struct curl_slist *compose_fields(struct delivery *delivery);
+
+/* ---- upstream.c: libcurl ---- */
+
+MUST_CHECK bool upstream_open(struct worker *worker);
+void upstream_close(struct worker *worker);
+/* A handle out of the pool, NULL when memory is used up; it goes back when the attempt is over,
+ * which ends its transfer. */
+MUST_CHECK struct upstream *upstream_take(struct delivery *delivery);
+void upstream_give_back(struct delivery *delivery);
+/* Takes what is finished. */
+void upstream_turn(struct worker *worker);
+/* Starts what was added this turn. */
+void upstream_start(struct worker *worker);
+
+#endif /* DELIVERY_H */
