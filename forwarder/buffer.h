@@ -23,6 +23,8 @@ struct buffer
 MUST_CHECK bool buffer_reserve(struct worker *worker, struct buffer *buffer, size_t room);
 MUST_CHECK bool buffer_append(struct worker *worker, struct buffer *buffer, const void *data,
                               size_t length);
+/* Gives back the memory that its bytes do not need. */
+void buffer_trim(struct worker *worker, struct buffer *buffer);
 /* Empties it; gives memory beyond `kept` bytes back. */
 void buffer_reset(struct worker *worker, struct buffer *buffer, size_t kept);
 

@@ -46,6 +46,18 @@ bool buffer_append(struct worker *worker, struct buffer *buffer, const void *dat
     return true;
 }
 
+void buffer_trim(struct worker *worker, struct buffer *buffer)
+{
+    char *data;
+
+    if (buffer->length == 0 || buffer->length == buffer->room ||
+        (data = realloc(buffer->data, buffer->length)) == NULL)
+        return;
+    worker->buffered -= buffer->room - buffer->length;
+    buffer->data = data;
+    buffer->room = buffer->length;
+}
+
 void buffer_reset(struct worker *worker, struct buffer *buffer, size_t kept)
 {
     buffer->length = 0;

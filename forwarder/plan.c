@@ -140,6 +140,7 @@ static bool plan_cut(struct plan *plan, struct delivery *part, uint16_t number)
         return false;
     part->part.length =
         route_cut(request->body.data, request->body.length, plan_keeps, &cutting, part->part.data);
+    buffer_trim(request->worker, &part->part);
     part->body = part->part.data;
     part->body_length = part->part.length;
     return part->body_length > 0 &&
