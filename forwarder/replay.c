@@ -123,8 +123,7 @@ static void replay_leave(struct spool *spool, const char *message, int error)
         log_end(&line);
     }
     replay_end(spool);
-    if (segment->rows == 0 && segment->spilled == 0)
-        spool_unlink(spool, segment, false);
+    spool_unlink(spool, segment, false);
 }
 
 /* Loads a slice; false when that did not succeed. */
@@ -350,16 +349,18 @@ struct outcome *spool_replay(struct spool *spool, size_t most)
 {
     struct replay *replay = &spool->replay;
     struct outcome *rows = NULL;
-    bool moved = true;
+    bool moved;
 
     if (replay->segment == NULL && !replay_choose(spool))
         return NULL;
     if (replay->indexed)
         rows = replay_rows(spool, most);
-    else
-        moved = replay_step(spool);
+    moved = replay->indexed ? rows != NULL : replay_step(spool);
     if (replay->segment != NULL && replay->indexed && replay->next_entry == replay->entry_count)
+    {
         replay_finish(spool);
+        moved = true;
+    }
     if (rows == NULL && moved && spool->wanted > 0)
         loop_arm(spool->loop, &spool->again, spool->loop->now_us);
     return rows;

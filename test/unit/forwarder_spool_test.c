@@ -322,6 +322,130 @@ static void killed_without_outcome(void **state)
     killed(false);
 }
 
+/* What a process tells before it goes on: numbers of attempts. */
+struct told
+{
+    enum
+    {
+        DECIDED, /* the function may be called */
+        FINISHED,
+        STORED
+    } what;
+    unsigned number;
+};
+
+static void tell(int pipe, int what, unsigned number)
+{
+    struct told told = {what, number};
+
+    if (write(pipe, &told, sizeof told) != (ssize_t) sizeof told)
+        _exit(1);
+}
+
+#define UNDER_WAY 16
+
+/* Attempts without end, some under way at a time; segments come and go. */
+static void live_for_ever(int pipe)
+{
+    struct outcome *rows[UNDER_WAY] = {NULL};
+    struct life life;
+    unsigned finished[UNDER_WAY] = {0};
+
+    begin(&life);
+    for (unsigned number = 0;; number++)
+    {
+        unsigned slot = number * 7 % UNDER_WAY;
+
+        if (rows[slot] != NULL)
+        {
+            finish_rows(rows[slot], 200, "");
+            spool_finished(life.spool, rows[slot]);
+            spool_turn(life.spool);
+            tell(pipe, FINISHED, finished[slot]);
+            tell(pipe, STORED, finished[slot]);
+            store(&life, rows[slot]);
+        }
+        rows[slot] = make_rows(number, 1 + number % 64);
+        finished[slot] = number;
+        if (spool_decided(life.spool, rows[slot]) == 0)
+            _exit(1);
+        spool_turn(life.spool);
+        tell(pipe, DECIDED, number);
+    }
+}
+
+#define NUMBERS 1000000
+
+/* Reads what was told; what[number] is a bit for each thing. Returns how many were told of. */
+static unsigned hear(int pipe, uint8_t *what)
+{
+    struct told told;
+    unsigned count = 0;
+
+    memset(what, 0, NUMBERS);
+    while (read(pipe, &told, sizeof told) == (ssize_t) sizeof told && told.number < NUMBERS)
+    {
+        what[told.number] |= (uint8_t) (1 << told.what);
+        count = told.number + 1 > count ? told.number + 1 : count;
+    }
+    return count;
+}
+
+/* One life that is killed after so long, and what the next one finds. */
+static void kill_after(unsigned microseconds, uint8_t *what)
+{
+    int pipes[2];
+    pid_t child;
+    struct life life;
+    struct outcome *rows;
+    unsigned count;
+    size_t came;
+
+    assert_int_equal(pipe(pipes), 0);
+    assert_true(fcntl(pipes[1], F_SETPIPE_SZ, 1 << 20) > 0);
+    child = fork();
+    if (child == 0)
+        live_for_ever(pipes[1]);
+    close(pipes[1]);
+    usleep(microseconds);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    count = hear(pipes[0], what);
+    close(pipes[0]);
+    begin(&life);
+    rows = replay_all(&life, &came);
+    for (struct outcome *row = rows; row != NULL;)
+    {
+        unsigned number = (unsigned) row->item;
+
+        assert_true(number <= count);
+        assert_int_equal(what[number] & 0x80, 0);
+        if ((what[number] & 1 << FINISHED) != 0)
+            assert_int_equal(row->http_status, 200);
+        what[number] |= 0x80;
+        for (unsigned items = 0; items < 1 + number % 64; items++, row = row->next)
+            assert_int_equal(row->item, number + items);
+    }
+    for (unsigned number = 0; number < count; number++)
+        assert_true((what[number] & (0x80 | 1 << STORED)) != 0);
+    store(&life, rows);
+    end(&life);
+    assert_int_equal(count_files("", SEGMENT_SUFFIX, NULL), 0);
+}
+
+/* Killed at any moment: whatever was decided and not stored comes back once, with its outcome if it
+ * had one. */
+static void killed_at_any_moment(void **state)
+{
+    uint8_t *what = malloc(NUMBERS);
+
+    (void) state;
+    assert_non_null(what);
+    for (unsigned i = 0; i < 40; i++)
+        kill_after(500 + i * 700, what);
+    free(what);
+}
+
 /* ---- what can happen to a file ---- */
 
 #define SAMPLE_ATTEMPTS 4
@@ -1045,6 +1169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(killed_with_outcome),
         TEST(killed_without_outcome),
+        TEST(killed_at_any_moment),
         TEST(torn_anywhere),
         TEST(flipped_anywhere),
         TEST(strange_files),
