@@ -9,11 +9,14 @@
  * next one: rows with an outcome as they are, rows without one as `outcome unknown`. A row that is
  * in the database already is not stored twice (same id, same time), so reading twice is harmless.
  *
- *     spool.c      the directory, a worker's segments, the turn's write
- *     segment.c    one file: made, written, read to its last good record, removed
- *     record.c     rows to bytes and back; pure
- *     replay.c     rows out of segments that are not written any more
- *     syncer.c     a thread that brings what was written to the disk
+ *     spool_directory.c  the directory: whose it is, what is in it, how much may be
+ *     spool.c            a worker's segments, the turn's write, tickets
+ *     segment.c          one file: made, written, loaded, removed
+ *     record.c           rows to bytes and back; pure
+ *     replay.c           rows out of segments that are not written any more
+ *     syncer.c           a thread that brings what was written to the disk
+ *
+ * README.md tells how they work together.
  *
  * Threads: `struct spool_directory` belongs to the process, `struct spool` to its worker's thread.
  */
@@ -40,7 +43,8 @@ struct spool_segment;
 enum spool_opening
 {
     SPOOL_OPENED, /* perhaps unusable for now: that is reported, and tried again */
-    SPOOL_LOCKED, /* another forwarder has it, and kept it for --spool-lock-timeout */
+    SPOOL_LOCKED, /* another forwarder has it, and kept it for --spool-lock-timeout or until this
+                     one was asked to stop */
     SPOOL_FAILED  /* no memory, no thread */
 };
 

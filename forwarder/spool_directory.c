@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -323,7 +324,16 @@ static void report_lock(enum log_level level, const char *message,
     log_end(&line);
 }
 
-/* Tries until another forwarder has left, or time is over. */
+/* The main thread takes signals later, from its loop. */
+static bool asked_to_stop(void)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
+/* Tries until another forwarder has left, time is over, or nobody wants to start any more. */
 static enum readiness wait_for_lock(struct spool_directory *directory)
 {
     const struct timespec pause = {0, LOCK_PAUSE_US * 1000};
@@ -334,7 +344,7 @@ static enum readiness wait_for_lock(struct spool_directory *directory)
     if (readiness == DIRECTORY_LOCKED)
         report_lock(LOG_INFO, "waiting for another forwarder to leave the spool directory",
                     directory, &trouble);
-    while (readiness == DIRECTORY_LOCKED && loop_clock() < end)
+    while (readiness == DIRECTORY_LOCKED && loop_clock() < end && !asked_to_stop())
     {
         nanosleep(&pause, NULL);
         readiness = try_once(directory, &trouble);

@@ -91,6 +91,7 @@ struct life
 };
 
 static char home[64]; /* a new directory for each test */
+static uint64_t lock_timeout;
 
 static void woken(void *owner)
 {
@@ -105,7 +106,7 @@ static enum spool_opening try_begin(struct life *life, size_t spool_size, bool w
     life->options.spool_directory = home;
     life->options.spool_size = spool_size;
     life->options.spool_sync = wait;
-    life->options.spool_lock_timeout = 100000;
+    life->options.spool_lock_timeout = lock_timeout;
     life->options.workers = 1;
     assert_true(loop_open(&life->loop));
     opening = spool_directory_open(&life->directory, &life->options);
@@ -232,6 +233,7 @@ static int make_home(void **state)
     (void) state;
     strcpy(home, "/tmp/forwarder_spool_test.XXXXXX");
     sync_error = sync_held = 0;
+    lock_timeout = 100000;
     write_allowed = write_piece = SIZE_MAX;
     return mkdtemp(home) == NULL;
 }
@@ -841,6 +843,26 @@ static void one_owner(void **state)
     end(&second);
 }
 
+/* Somebody who waits and is asked to stop does not wait any more. */
+static void waits_no_more(void **state)
+{
+    struct life first, second;
+    sigset_t stop;
+    int taken;
+
+    (void) state;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    assert_int_equal(sigprocmask(SIG_BLOCK, &stop, NULL), 0);
+    begin(&first);
+    assert_int_equal(kill(getpid(), SIGTERM), 0);
+    lock_timeout = 60000000;
+    assert_int_equal(try_begin(&second, 8 * MIB, false), SPOOL_LOCKED);
+    assert_int_equal(sigwait(&stop, &taken), 0);
+    end(&first);
+    assert_int_equal(sigprocmask(SIG_UNBLOCK, &stop, NULL), 0);
+}
+
 static void *end_soon(void *life)
 {
     usleep(50000);
@@ -1163,6 +1185,92 @@ static void disk_full(void **state)
     end(&life);
 }
 
+/* ---- what the operator hears ---- */
+
+/* Everything written to stderr from now on, until heard(). */
+static int listen_to_log(void)
+{
+    char path[300];
+    int before = dup(STDERR_FILENO), fd;
+
+    snprintf(path, sizeof path, "%s/ruleset.log", home);
+    fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    assert_true(before >= 0 && fd >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+    close(fd);
+    log_set_level(LOG_DEBUG);
+    return before;
+}
+
+static void heard(int before, char *text, size_t size)
+{
+    char path[300];
+
+    log_set_level(LOG_ALWAYS);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    snprintf(path, sizeof path, "%s/ruleset.log", home);
+    text[read_file(path, (uint8_t *) text, size - 1)] = '\0';
+}
+
+static unsigned times(const char *text, const char *event)
+{
+    char field[64];
+    unsigned count = 0;
+
+    snprintf(field, sizeof field, "\"event\":\"%s\"", event);
+    while ((text = strstr(text, field)) != NULL)
+    {
+        count++;
+        text++;
+    }
+    return count;
+}
+
+/* One line for each thing that happens, however often it is tried, and none with what a webhook
+ * held. */
+static void reports(void **state)
+{
+    static char text[65536];
+    struct sample sample;
+    struct life life;
+    struct outcome *rows;
+    size_t count;
+    int before;
+
+    (void) state;
+    make_sample(&sample);
+    sample.data[sample.places[2] + 40] ^= 1;
+    write_file(sample.path, sample.data, sample.length);
+    before = listen_to_log();
+    begin(&life);
+    store(&life, replay_all(&life, &count));
+    assert_int_equal(count, SAMPLE_ATTEMPTS - 1);
+    write_error = ENOSPC;
+    write_allowed = 0;
+    rows = make_rows(1, 1);
+    assert_true(spool_decided(life.spool, rows) > 0);
+    spool_turn(life.spool);
+    turn_for(&life, 2100);
+    write_allowed = SIZE_MAX;
+    turn_for(&life, 1050);
+    store(&life, rows);
+    sync_error = EIO;
+    rows = attempt(&life, 2, 1);
+    turn_for(&life, 150);
+    store(&life, rows);
+    sync_error = 0;
+    end(&life);
+    heard(before, text, sizeof text);
+    assert_int_equal(times(text, "spool_record_damaged"), 2);
+    assert_int_equal(times(text, "spool_replayed"), 1);
+    assert_non_null(strstr(text, "\"rows\":3,\"unknown\":1,\"damaged\":2"));
+    assert_int_equal(times(text, "spool_unusable"), 2);
+    assert_non_null(strstr(text, "free space"));
+    assert_int_equal(times(text, "spool_usable"), 1);
+    assert_int_equal(times(text, "spool_sync_failed"), 1);
+    assert_null(strstr(text, "text 3"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_home, remove_home)
@@ -1181,6 +1289,7 @@ int main(void)
         TEST(bounded),
         TEST(set_aside),
         TEST(one_owner),
+        TEST(waits_no_more),
         TEST(handed_over),
         TEST(permissions),
         TEST(directory_comes_late),
@@ -1192,6 +1301,7 @@ int main(void)
         TEST(write_fails),
         TEST(short_writes),
         TEST(disk_full),
+        TEST(reports),
     };
 
     log_set_level(LOG_ALWAYS);

@@ -31,7 +31,7 @@ static inline struct outcome *make_row(unsigned number, unsigned mask)
     for (int i = 0; i < TEXTS; i++)
     {
         texts[i] = (mask >> i & 1) != 0 ? at : NULL;
-        at += (i == 3 ? 0 : snprintf(at, 24, "text %d of %u", i, number)) + 1; /* "" too */
+        at += (i == 5 ? 0 : snprintf(at, 24, "text %d of %u", i, number)) + 1; /* "" too */
     }
     memset(row->id, (int) number + 1, sizeof row->id);
     memcpy(row->id, &number, sizeof number);
