@@ -119,9 +119,10 @@ struct upstream
     CURL *easy;
     struct upstream *next; /* in the pool */
     struct delivery *delivery;
-    unsigned sent;       /* how often libcurl was about to send the request */
-    const char *refused; /* why an address was refused, or the answer is unusable */
-    bool has_length;     /* the answer's Content-Length, to notice a second one */
+    struct upstream_url *url; /* NULL: it could not be parsed */
+    unsigned sent;            /* how often libcurl was about to send the request */
+    const char *refused;      /* why an address was refused, or the answer is unusable */
+    bool has_length;          /* the answer's Content-Length, to notice a second one */
     long long length;
     bool is_chunked; /* the answer has a Transfer-Encoding */
     char error[CURL_ERROR_SIZE];
@@ -283,5 +284,15 @@ void upstream_give_back(struct delivery *delivery);
 void upstream_turn(struct worker *worker);
 /* Starts what was added this turn. */
 void upstream_start(struct worker *worker);
+
+/* ---- upstream_url.c: URLs, parsed once ---- */
+
+/* Sets the handle to a URL; false when memory is used up. A text that is no URL makes the transfer
+ * fail, as any that reaches nobody. */
+MUST_CHECK bool upstream_point(struct upstream *upstream, const char *text);
+/* Once the transfer has been removed. */
+void upstream_unpoint(struct upstream *upstream);
+/* When no handle is left. */
+void upstream_forget_urls(struct worker *worker);
 
 #endif /* DELIVERY_H */

@@ -28,8 +28,7 @@ static bool forward_start(struct delivery *delivery)
         return false;
     attempt->upstream = upstream;
     delivery->answer.body.length = 0;
-    good = compose_url(delivery, url, sizeof url) &&
-           curl_easy_setopt(upstream->easy, CURLOPT_URL, url) == CURLE_OK &&
+    good = compose_url(delivery, url, sizeof url) && upstream_point(upstream, url) &&
            curl_easy_setopt(upstream->easy, CURLOPT_HTTPHEADER, fields) == CURLE_OK &&
            curl_easy_setopt(upstream->easy, CURLOPT_POSTFIELDS,
                             delivery->body_length > 0 ? delivery->body : "") == CURLE_OK &&

@@ -32,7 +32,7 @@
  *     setup.c      open files, privacy                  listen.c    listening sockets
  *     secrets.c    what is secret, read again           signature.c X-Hub-Signature-256
  *     retry.c      when a database is asked again       breaker.c   which functions are left alone
- *     notify.c     words for the service manager
+ *     notify.c     words for the service manager        upstream_url.c  URLs, parsed once
  *
  * delivery.h tells of deliveries and attempts, spool.h of the durable log; database.h, outcomes.h,
  * log.h, loop.h, breaker.h, secrets.h, signature.h and options.h declare what the files of these
@@ -402,6 +402,7 @@ struct worker
     struct loop_timer upstream_timer;
     bool upstream_due; /* libcurl wants a call without an event */
     struct upstream *upstream_pool;
+    struct upstream_url *urls;
     struct upstream_socket **sockets; /* by fd */
     size_t socket_count;
 

@@ -320,6 +320,7 @@ void upstream_give_back(struct delivery *delivery)
     if (upstream == NULL)
         return;
     curl_multi_remove_handle(worker->multi, upstream->easy);
+    upstream_unpoint(upstream);
     upstream->delivery = NULL;
     upstream->next = worker->upstream_pool;
     worker->upstream_pool = upstream;
@@ -382,6 +383,7 @@ void upstream_close(struct worker *worker)
     }
     curl_multi_cleanup(worker->multi);
     worker->multi = NULL;
+    upstream_forget_urls(worker);
     loop_timer_close(&worker->loop, &worker->upstream_timer);
     for (size_t i = 0; i < worker->socket_count; i++)
         free(worker->sockets[i]);
