@@ -32,9 +32,6 @@ teardown() {
 
 HOST='Host: a\r\n'
 
-# memory_kb: what the forwarder has in memory
-memory_kb() { awk '/^VmRSS/ { print $2 }' "/proc/$(forwarder_pid)/status"; }
-
 @test "fault 52: a client that is gone in the middle of its body: nothing is forwarded" {
     wire "send:POST / HTTP/1.1\r\n${HOST}Content-Length: 100\r\n\r\n{\"object\":"
     wire "send:POST / HTTP/1.1\r\n${HOST}Content-Length: 100\r\n\r\n{\"object\":" pause:200 reset

@@ -33,9 +33,6 @@ teardown() {
          WHERE url IS NOT NULL OR timeout_ms <> 10000 OR fallback_policy <> 'error'"
 }
 
-# point TARGET URL
-point() { sql "UPDATE webhook_routing_targets SET url = '$2' WHERE name = '$1'"; }
-
 # rule TARGET TIMEOUT_MS POLICY: in force when it returns
 rule() {
     sql "UPDATE webhook_routing_targets SET timeout_ms = $2, fallback_policy = '$3' WHERE name = '$1'"
@@ -71,17 +68,6 @@ answers() {
     # shellcheck disable=SC2059
     printf "$1" >"$BATS_TEST_TMPDIR/answer"
     behave "name=wa-webhook-unified&raw=$BATS_TEST_TMPDIR/answer"
-}
-
-# forwarder_with ENVIRONMENT...: makes the forwarder of own_forwarder start with these variables
-forwarder_with() {
-    export FORWARDER_REAL=${FORWARDER:-$REPOSITORY/build/webhook-forwarder}
-    printf '#!/usr/bin/env bash\nexec env' >"$BATS_TEST_TMPDIR/forwarder"
-    printf ' %q' "$@" >>"$BATS_TEST_TMPDIR/forwarder"
-    # shellcheck disable=SC2016
-    printf ' "$FORWARDER_REAL" "$@"\n' >>"$BATS_TEST_TMPDIR/forwarder"
-    chmod +x "$BATS_TEST_TMPDIR/forwarder"
-    export FORWARDER=$BATS_TEST_TMPDIR/forwarder
 }
 
 # peer_start COMMAND...: a process of this test that prints "ready port=N"; prints the port
@@ -166,8 +152,7 @@ not_trusted() {
 @test "fault 19: a name server that does not answer: legacy after the connect timeout, and nobody else waits" {
     local waiting
     skip 'libcurl waits for the name beyond the deadline, and the worker with it (no CURLOPT_QUICK_EXIT)'
-    cc -shared -fPIC -D_GNU_SOURCE -o "$BATS_TEST_TMPDIR/slow_names.so" "$REPOSITORY/test/faults/slow_names.c"
-    forwarder_with "LD_PRELOAD=$BATS_TEST_TMPDIR/slow_names.so"
+    forwarder_with_names
     own_forwarder --connect-timeout 1s
     point wa-webhook-unified http://function.slow/wa-webhook-unified
     curl -s -o "$BATS_TEST_TMPDIR/waited" -w '%{http_code} %{time_total}' --data-binary "@$FIXTURES/text.json" \
@@ -329,11 +314,11 @@ not_trusted() {
 @test "fault 30: an answer of 100 MB: 502, and no memory for it" {
     local before
     truncate -s 100M "$BATS_TEST_TMPDIR/large"
-    before=$(awk '/^VmRSS/ { print $2 }' "/proc/$(forwarder_pid)/status")
+    before=$(memory_kb)
     behave "name=wa-webhook-unified&file=$BATS_TEST_TMPDIR/large"
     post "$FIXTURES/text.json"
     ambiguous 502
-    between "$(($(awk '/^VmHWM/ { print $2 }' "/proc/$(forwarder_pid)/status") - before))" -100000 16000 'KB more'
+    between "$(($(memory_kb VmHWM) - before))" -100000 16000 'KB more'
 }
 
 @test "fault 31: neither can be reached: 503 at once, both attempts in the log" {

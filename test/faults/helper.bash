@@ -42,6 +42,31 @@ chaos() {
 # chaos_saw NAME JQ: a question to what has passed
 chaos_saw() { curl -fs "$(chaos_control "$1")/report" | jq -r "$2"; }
 
+# ---- the forwarder's surroundings ----
+
+# forwarder_with ENVIRONMENT...: makes the forwarder of own_forwarder start with these variables
+forwarder_with() {
+    export FORWARDER_REAL=${FORWARDER:-$REPOSITORY/build/webhook-forwarder}
+    printf '#!/usr/bin/env bash\nexec env' >"$BATS_TEST_TMPDIR/forwarder"
+    printf ' %q' "$@" >>"$BATS_TEST_TMPDIR/forwarder"
+    # shellcheck disable=SC2016
+    printf ' "$FORWARDER_REAL" "$@"\n' >>"$BATS_TEST_TMPDIR/forwarder"
+    chmod +x "$BATS_TEST_TMPDIR/forwarder"
+    export FORWARDER=$BATS_TEST_TMPDIR/forwarder
+}
+
+# forwarder_with_names: it asks names.c for addresses
+forwarder_with_names() {
+    cc -shared -fPIC -D_GNU_SOURCE -o "$BATS_TEST_TMPDIR/names.so" "$REPOSITORY/test/faults/names.c"
+    forwarder_with "LD_PRELOAD=$BATS_TEST_TMPDIR/names.so"
+}
+
+# point TARGET URL: that function is there from now on
+point() { sql "UPDATE webhook_routing_targets SET url = '$2' WHERE name = '$1'"; }
+
+# memory_kb [FIELD]: what the forwarder has in memory, or another field of its status
+memory_kb() { awk -v field="${1:-VmRSS}:" '$1 == field { print $2 }' "/proc/$(forwarder_pid)/status"; }
+
 # ---- clients ----
 
 # wire STEP...: one connection to $WIRE_PORT or the forwarder, see wire.pl; sets WIRE_ANSWER (the bytes
