@@ -246,16 +246,18 @@ static int take_lock(int fd, struct spool_trouble *trouble, enum readiness *read
 
 /* ---- becoming ready; the mutex is held ---- */
 
-/* Puts a descriptor in the place of one that others may be using. */
-static bool replace_fd(int *place, int fd)
+/* Puts a descriptor in the place of one that others may be using: dup3() onto an open one cannot
+ * fail but for a signal, and that is tried again. */
+static void replace_fd(int *place, int fd)
 {
-    bool good = *place < 0 || dup3(fd, *place, O_CLOEXEC) >= 0;
-
     if (*place < 0)
+    {
         *place = fd;
-    else
-        close(fd);
-    return good;
+        return;
+    }
+    while (dup3(fd, *place, O_CLOEXEC) < 0 && (errno == EINTR || errno == EBUSY))
+        ;
+    close(fd);
 }
 
 static bool is_gone(const struct spool_directory *directory)
@@ -279,8 +281,8 @@ static enum readiness make_ready(struct spool_directory *directory, struct spool
     lock_fd = take_lock(fd, trouble, &readiness);
     if (lock_fd >= 0 && (!first || take_stock(directory, fd)))
     {
-        if (!replace_fd(&directory->fd, fd) || !replace_fd(&directory->lock_fd, lock_fd))
-            return DIRECTORY_UNUSABLE;
+        replace_fd(&directory->fd, fd);
+        replace_fd(&directory->lock_fd, lock_fd);
         atomic_store(&directory->ready, true);
         return DIRECTORY_READY;
     }

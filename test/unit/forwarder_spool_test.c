@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -678,6 +679,54 @@ static void segments_change(void **state)
     assert_int_equal(count_files("", SEGMENT_SUFFIX, NULL), 0);
 }
 
+/* Whatever was decided can be finished, all at once: room for it was kept, in memory and in the
+ * file, when it was decided. */
+static void room_for_outcomes(void **state)
+{
+    static struct outcome *rows[20000];
+    char longest[ERROR_LIMIT] = "";
+    unsigned count = 0;
+    struct spool_segment *segment;
+    struct life life;
+    struct stat status;
+    size_t before;
+    char path[300];
+
+    (void) state;
+    begin(&life);
+    assert_int_equal(count_files("", SEGMENT_SUFFIX, path), 1);
+    do
+    {
+        rows[count] = make_rows(count, 1);
+        assert_true(spool_decided(life.spool, rows[count]) > 0);
+        segment = rows[0]->segment;
+        if (count % 3 == 0)
+            spool_turn(life.spool);
+    } while (rows[count++]->segment == segment);
+    assert_true(count > 1000);
+    memset(longest, 'x', sizeof longest - 1);
+    before = mallinfo2().uordblks;
+    for (unsigned i = 0; i < count; i++)
+    {
+        finish_rows(rows[i], 503, longest);
+        spool_finished(life.spool, rows[i]);
+    }
+    assert_int_equal(mallinfo2().uordblks, before);
+    assert_true(segment_end(segment) <= segment->size);
+    spool_turn(life.spool);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_size, segment->size);
+    assert_true(spool_spill(life.spool, rows[0]));
+    for (unsigned i = 0; i < count; i++)
+    {
+        rows[i]->next = NULL;
+        store(&life, rows[i]);
+    }
+    free_rows(replay_all(&life, &before));
+    assert_int_equal(before, count - 1);
+    end(&life);
+}
+
 /* Rows that leave memory come back when all the others of their segment are stored; those that are
  * not spilled, or have no outcome, do not. */
 static void spilled(void **state)
@@ -946,6 +995,22 @@ static void directory_comes_late(void **state)
     store(&life, rows);
     end(&life);
     strcpy(home, parent);
+}
+
+/* A directory that is removed under the forwarder's feet is made anew. */
+static void directory_removed(void **state)
+{
+    struct life life;
+
+    (void) state;
+    begin(&life);
+    store(&life, attempt(&life, 1, 1));
+    assert_int_equal(remove_home(NULL), 0);
+    turn_for(&life, 1050);
+    store(&life, attempt(&life, 2, 1));
+    assert_int_equal(count_files("", SEGMENT_SUFFIX, NULL), 1);
+    assert_int_equal(count_files("", "lock", NULL), 1);
+    end(&life);
 }
 
 /* Files are made, never found through a link that somebody has put there. */
@@ -1283,6 +1348,7 @@ int main(void)
         TEST(strange_files),
         TEST(files_of_others),
         TEST(segments_change),
+        TEST(room_for_outcomes),
         TEST(spilled),
         TEST(spilled_and_left),
         TEST(rests),
@@ -1293,6 +1359,7 @@ int main(void)
         TEST(handed_over),
         TEST(permissions),
         TEST(directory_comes_late),
+        TEST(directory_removed),
         TEST(no_links),
         TEST(waits_for_the_disk),
         TEST(grouped),
