@@ -26,6 +26,7 @@ readonly GROUPS_KNOWN=(
     "tap         restarts, standby, dump and restore (PostgreSQL's TAP modules)"
     "corpus      every fixture and extra payload, read twice independently; customers' sentences"
     "e2e         forwarder, database and functions as one (bats)"
+    "faults      everything that can go wrong around a webhook, by the catalogue in test/faults (bats)"
     "quickstart  the first command a newcomer types (bats)"
     "docs        the documentation's statements, and its reference (TAP)"
 )
@@ -232,7 +233,7 @@ is_built=false
 # The extension and all programs, once; a group that needs them fails when they cannot be built.
 built() {
     if ! $is_built; then
-        quietly "$WORK/make.log" make -s -j"$(nproc)" all standin build/load || {
+        quietly "$WORK/make.log" make -s -j"$(nproc)" all standin chaos build/load || {
             failed "make"
             return 1
         }
@@ -446,6 +447,13 @@ group_e2e() {
     there_are 'test/e2e/*.bats' || return 0
     built || return 0
     bats_tests test/e2e
+}
+
+group_faults() {
+    need build run bats faketime || return 0
+    there_are 'test/faults/*.bats' || return 0
+    built || return 0
+    bats_tests test/faults
 }
 
 group_quickstart() {
