@@ -11,13 +11,17 @@
 /* Files beside connections: links to the database, epoll sets, wake-ups, of each worker. */
 #define FILES_BESIDE 12u
 
-/* A core file would hold secrets, and so would what a debugger of the same user reads. */
+/* A core file would hold secrets, and so would what a debugger of the same user reads. A build with
+ * sanitizers (Makefile.programs defines INSPECTABLE for it) is for tests alone: what looks for
+ * leaks at its end reads its memory as a debugger does. */
 void setup_privacy(void)
 {
     const struct rlimit none = {0, 0};
 
     (void) setrlimit(RLIMIT_CORE, &none);
+#ifndef INSPECTABLE
     (void) prctl(PR_SET_DUMPABLE, 0);
+#endif
 }
 
 void setup_files(struct options *options)

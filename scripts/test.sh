@@ -20,13 +20,14 @@ readonly GROUPS_KNOWN=(
     "build       gcc and clang, extension and programs, warnings are errors"
     "unit        the engine's parts, plain and under the sanitizers (cmocka)"
     "budget      instructions per decision (callgrind)"
-    "fuzz        the engine and the spool's reader against their fuzzers (libFuzzer)"
+    "fuzz        engine, header gate and the spool's reader against their fuzzers (libFuzzer)"
     "regress     the SQL surface (pg_regress)"
     "isolation   concurrent sessions (pg_isolation_regress)"
     "tap         restarts, standby, dump and restore (PostgreSQL's TAP modules)"
     "corpus      every fixture and extra payload, read twice independently; customers' sentences"
     "e2e         forwarder, database and functions as one (bats)"
     "faults      everything that can go wrong around a webhook, by the catalogue in test/faults (bats)"
+    "sanitize    e2e with the forwarder under the sanitizers; with --long faults, and data races"
     "quickstart  the first command a newcomer types (bats)"
     "docs        the documentation's statements, and its reference (TAP)"
 )
@@ -434,12 +435,12 @@ group_corpus() {
     tap corpus test/corpus/corpus_test.sh
 }
 
-# bats_tests PATH: without libpq's variables, since they start clusters of their own; the tests that
-# are tagged `long` only when asked for
+# bats_tests PATH [NAME]: without libpq's variables, since they start clusters of their own; the tests
+# that are tagged `long` only when asked for
 bats_tests() {
     local tags=()
     $LONG || tags=(--filter-tags '!long')
-    tap "$(basename "$1")" env -u PGHOST -u PGPORT -u PGUSER bats --formatter tap "${tags[@]}" "$1"
+    tap "${2:-$(basename "$1")}" env -u PGHOST -u PGPORT -u PGUSER bats --formatter tap "${tags[@]}" "$1"
 }
 
 group_e2e() {
@@ -454,6 +455,33 @@ group_faults() {
     there_are 'test/faults/*.bats' || return 0
     built || return 0
     bats_tests test/faults
+}
+
+# sanitized NAME KINDS PATH: bats tests with a forwarder that is built with these sanitizers. What they
+# report is named after the test's file, and a failure, whether or not a test has noticed.
+sanitized() {
+    local name=$1 build=build/$1 reports=$WORK/reports.$1 report
+    rm -rf "$reports"
+    mkdir -p "$reports"
+    if ! make -s -f Makefile.programs -j"$(nproc)" SANITIZE="$2" BUILD="$build" forwarder >>"$LOG" 2>&1; then
+        failed "the forwarder does not build with $2"
+        return 0
+    fi
+    FORWARDER=$SOURCE_TREE/$build/webhook-forwarder SANITIZER_REPORTS=$reports \
+        bats_tests "$3" "$(basename "$3").$name"
+    while IFS= read -r report; do
+        cat "$report" >>"$LOG"
+        failed "$(basename "$3") with $2: see $report"
+    done < <(find "$reports" -type f | sort)
+    passed
+}
+
+group_sanitize() {
+    need build clang run bats faketime || return 0
+    built || return 0
+    sanitized asan address,undefined test/e2e
+    ! $LONG || sanitized asan address,undefined test/faults
+    ! $LONG || sanitized tsan thread test/e2e
 }
 
 group_quickstart() {
