@@ -402,6 +402,7 @@ struct worker
     struct loop_timer upstream_timer;
     bool upstream_due; /* libcurl wants a call without an event */
     struct upstream *upstream_pool;
+    size_t upstream_taken; /* handles with a transfer */
     struct upstream_url *urls;
     struct upstream_socket **sockets; /* by fd */
     size_t socket_count;

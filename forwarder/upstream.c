@@ -303,6 +303,7 @@ struct upstream *upstream_take(struct delivery *delivery)
         free(upstream);
         return NULL;
     }
+    worker->upstream_taken++;
     upstream->delivery = delivery;
     upstream->sent = 0;
     upstream->refused = NULL;
@@ -324,6 +325,7 @@ void upstream_give_back(struct delivery *delivery)
     upstream->delivery = NULL;
     upstream->next = worker->upstream_pool;
     worker->upstream_pool = upstream;
+    worker->upstream_taken--;
     delivery->attempt.upstream = NULL;
 }
 
@@ -347,13 +349,16 @@ void upstream_turn(struct worker *worker)
 
 void upstream_start(struct worker *worker)
 {
-    int running;
+    int running = (int) worker->upstream_taken;
 
     for (int rounds = 0; worker->upstream_due && rounds < 4; rounds++)
     {
         worker->upstream_due = false;
         curl_multi_socket_action(worker->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
+    /* A transfer can end right here, and no event will tell. */
+    if ((size_t) running < worker->upstream_taken)
+        worker->upstream_due = true;
 }
 
 bool upstream_open(struct worker *worker)
