@@ -4,7 +4,8 @@
  * then serves the admin listener until a signal ends it.
  *
  * SIGTERM and SIGINT drain: nothing new is accepted, what is in hand is finished and logged. A
- * second one ends that at once. SIGHUP has the files of secrets read again. SIGPIPE is ignored.
+ * second one ends that at once. SIGHUP has the files of secrets read again. SIGPIPE and SIGXFSZ are
+ * ignored.
  */
 #include <curl/curl.h>
 #include <errno.h>
@@ -88,7 +89,9 @@ static bool process_take_signals(struct process *process)
     sigaddset(&taken, SIGTERM);
     sigaddset(&taken, SIGINT);
     sigaddset(&taken, SIGHUP);
-    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || pthread_sigmask(SIG_BLOCK, &taken, NULL) != 0)
+    /* A file that may not grow further (ulimit -f) is an error like a full disk. */
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR ||
+        pthread_sigmask(SIG_BLOCK, &taken, NULL) != 0)
         return false;
     process->signals = (struct loop_source){.fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK),
                                             .ready = process_signalled,

@@ -13,6 +13,7 @@
 
 #include "log.h"
 #include "options.h"
+#include "route.h"
 
 /* Longest content of a secret's file, in bytes. */
 #define SECRET_LIMIT 65536
@@ -21,6 +22,7 @@
  * buffer. */
 #define MAX_BODY_MOST ((size_t) 512 << 20)
 #define LOG_BATCH_MOST 10000
+#define SPOOL_LEAST ((size_t) 4 << 20) /* two segments of the least size */
 
 enum option_kind
 {
@@ -436,6 +438,15 @@ static bool check_address(const char *text, const char *flag, struct complaint *
            complain(complaint, "--%s: \"%s\" is no HOST:PORT (such as 127.0.0.1:8080)", flag, text);
 }
 
+/* Also harmless in a snapshot and in a URL. */
+static bool is_target_name(const char *text)
+{
+    size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                 ".-_");
+
+    return length > 0 && length <= ROUTE_MAX_NAME_LENGTH && text[length] == '\0';
+}
+
 static bool check_together(const struct options *options, struct complaint *complaint)
 {
     if (!check_address(options->listen, "listen", complaint) ||
@@ -459,6 +470,12 @@ static bool check_together(const struct options *options, struct complaint *comp
         return complain(complaint, "--log-batch: at most %d", LOG_BATCH_MOST);
     if (options->max_body > MAX_BODY_MOST)
         return complain(complaint, "--max-body: at most 512MiB");
+    if (options->spool_size < options->workers * SPOOL_LEAST)
+        return complain(complaint, "--spool-size: at least 4MiB for each worker");
+    if (!is_target_name(options->default_target))
+        return complain(
+            complaint, "--default-target: \"%s\" is no name of a function (letters, digits, . - _)",
+            options->default_target);
     if (options->max_body > options->max_buffer / options->workers)
         return complain(complaint,
                         "--max-body is more than a worker's share of --max-buffer can hold: "

@@ -76,7 +76,7 @@
            "where decisions wait until the database has them, and the last rules; without it "     \
            "STATE_DIRECTORY (systemd sets it), else /var/lib/webhook-forwarder")                   \
     OPTION(spool_size, SIZE, "spool-size", "1GiB", "SIZE", "",                                     \
-           "most bytes that wait there")                                                           \
+           "most bytes that wait there, at least 4MiB for each worker")                                                           \
     OPTION(spool_sync, SYNC, "spool-sync", "grouped", "WHEN", "",                                  \
            "`grouped`: written before a webhook is relayed (a kill loses nothing) and on the disk " \
            "100 ms later at most (a power cut loses as much); `wait`: on the disk before")         \
