@@ -52,9 +52,9 @@ enum
 		DECISION_COLUMN_COUNT
 };
 
-/* A row of route_decide_items(): these, then a decision without the config. */
+/* A row of route_decide_items(): these, then a decision. */
 #define ITEM_COLUMN_COUNT 4
-#define ITEM_ROW_COLUMN_COUNT (ITEM_COLUMN_COUNT + COLUMN_CONFIG_ID)
+#define ITEM_ROW_COLUMN_COUNT (ITEM_COLUMN_COUNT + DECISION_COLUMN_COUNT)
 
 /* Values that never change, made at load. */
 static TupleDesc decision_descriptor;
@@ -282,8 +282,8 @@ put_item(ReturnSetInfo *result, size_t item, route_item_kind kind, route_range r
 	values[2] = Int32GetDatum((int32) range.start);
 	values[3] = Int32GetDatum((int32) range.end);
 	nulls[2] = nulls[3] = range.end == 0;
-	memcpy(values + ITEM_COLUMN_COUNT, row->values, COLUMN_CONFIG_ID * sizeof(Datum));
-	memcpy(nulls + ITEM_COLUMN_COUNT, row->nulls, COLUMN_CONFIG_ID * sizeof(bool));
+	memcpy(values + ITEM_COLUMN_COUNT, row->values, sizeof(row->values));
+	memcpy(nulls + ITEM_COLUMN_COUNT, row->nulls, sizeof(row->nulls));
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	pfree(DatumGetPointer(values[1]));
 }

@@ -39,14 +39,15 @@ enum column
 #define X(constant, column) COLUMN_##constant,
     DECIDED_COLUMNS(X)
 #undef X
-        COLUMN_VERSION /* of route_decide() only */
+        COLUMN_VERSION
 };
 
 #define X(constant, column) #column ", "
 const struct database_statement DECIDE_STATEMENTS[] = {
     {"decide", "SELECT " DECIDED_COLUMNS(X) "config_version FROM route_decide($1, $2)", 2,
      PAYLOAD_AND_NAME},
-    {"items", "SELECT " DECIDED_COLUMNS(X) "NULL FROM route_decide_items($1, $2) ORDER BY item", 2,
+    {"items",
+     "SELECT " DECIDED_COLUMNS(X) "config_version FROM route_decide_items($1, $2) ORDER BY item", 2,
      PAYLOAD_AND_NAME},
     {"ruleset", RULESET_STATEMENT, 0, NULL},
 };
@@ -223,16 +224,67 @@ static struct decided decided_there(const PGresult *answer, int row)
         .percentage = hundredths(field(answer, row, COLUMN_PERCENTAGE))};
 }
 
+/* ---- asking ---- */
+
+static void decide_answered(void *context, PGresult *answer);
+static void items_answered(void *context, PGresult *answer);
+
+static bool decide_ask(struct request *request, const char *statement, database_answer answer,
+                       uint64_t *ticket)
+{
+    const char *values[2] = {request->body.length > 0 ? request->body.data : "",
+                             request->uri.kind == URI_WEBHOOK ? request->uri.webhook : NULL};
+    const int lengths[2] = {(int) request->body.length, 0}, formats[2] = {1, 0};
+
+    return database_query(&request->worker->decide, statement, 2, values, lengths, formats, answer,
+                          request, ticket);
+}
+
+static void decide_ask_both(struct request *request)
+{
+    struct question *question = &request->question;
+    bool several = request->item_count > 1;
+
+    question->tickets[0] = question->tickets[1] = UINT64_MAX;
+    if (!decide_ask(request, "decide", decide_answered, &question->tickets[0]) ||
+        (several && !decide_ask(request, "items", items_answered, &question->tickets[1])))
+        decide_without(request, "decide_refused", "no room for another question");
+    else
+        question->awaited = several ? 2 : 1;
+}
+
+/* The rules have changed between the two answers: together they would send and log items by rules
+ * that are not theirs. The deadline stays. */
+static void decide_again(struct request *request)
+{
+    PQclear(request->question.whole);
+    PQclear(request->question.items);
+    request->question.whole = request->question.items = NULL;
+    decide_ask_both(request);
+}
+
+/* ---- the answers ---- */
+
+static int64_t version_of(const PGresult *answer)
+{
+    return atoll(PQgetvalue(answer, 0, COLUMN_VERSION));
+}
+
 /* Everything that was asked has been answered. */
 static void decide_finish(struct request *request)
 {
     struct worker *worker = request->worker;
     const PGresult *answer = request->question.whole, *items = request->question.items;
     struct decided whole = decided_there(answer, 0);
-    int64_t version = atoll(PQgetvalue(answer, 0, COLUMN_VERSION));
+    int64_t version = version_of(answer);
     struct plan plan;
     bool good;
 
+    if (items != NULL && version_of(items) != version)
+    {
+        decide_again(request);
+        return;
+    }
     if (worker->ruleset == NULL || route_ruleset_config(worker->ruleset)->version != version)
         ruleset_refresh(worker);
     if (whole.webhook.data == NULL || whole.reason.data == NULL)
@@ -296,34 +348,16 @@ static void items_answered(void *context, PGresult *answer)
     decide_take(request, &request->question.items, answer);
 }
 
-static bool decide_ask(struct request *request, const char *statement, database_answer answer,
-                       uint64_t *ticket)
-{
-    const char *values[2] = {request->body.length > 0 ? request->body.data : "",
-                             request->uri.kind == URI_WEBHOOK ? request->uri.webhook : NULL};
-    const int lengths[2] = {(int) request->body.length, 0}, formats[2] = {1, 0};
-
-    return database_query(&request->worker->decide, statement, 2, values, lengths, formats, answer,
-                          request, ticket);
-}
-
 /* ---- the beginning ---- */
 
 void decide_begin(struct request *request)
 {
     struct worker *worker = request->worker;
-    struct question *question = &request->question;
-    bool several;
 
     request->item_count = route_count_items(request->body.data, request->body.length);
-    several = request->item_count > 1;
-    question->tickets[0] = question->tickets[1] = UINT64_MAX;
     request_enter(request, REQUEST_DECIDING, worker->loop.now_us + worker->options->decide_timeout);
     if (worker->suspect || worker->decide.state != DATABASE_READY)
         decide_here(request);
-    else if (!decide_ask(request, "decide", decide_answered, &question->tickets[0]) ||
-             (several && !decide_ask(request, "items", items_answered, &question->tickets[1])))
-        decide_without(request, "decide_refused", "no room for another question");
     else
-        question->awaited = several ? 2 : 1;
+        decide_ask_both(request);
 }

@@ -50,7 +50,8 @@ CREATE FUNCTION @extschema@.route_decide_items(payload bytea, webhook_name text 
 	OUT webhook_name text, OUT target_url text, OUT routed_to text, OUT domain text,
 	OUT reason text, OUT matched text, OUT bucket integer, OUT percentage numeric,
 	OUT from_number text, OUT message_id text, OUT message_type text,
-	OUT fallback_webhook text, OUT fallback_url text)
+	OUT fallback_webhook text, OUT fallback_url text,
+	OUT config_id uuid, OUT config_version bigint)
 RETURNS SETOF record
 LANGUAGE c STABLE PARALLEL SAFE ROWS 10
 AS 'MODULE_PATHNAME', 'webhook_routing_decide_items';
@@ -62,7 +63,8 @@ CREATE FUNCTION @extschema@.route_decide_items(payload text, webhook_name text D
 	OUT webhook_name text, OUT target_url text, OUT routed_to text, OUT domain text,
 	OUT reason text, OUT matched text, OUT bucket integer, OUT percentage numeric,
 	OUT from_number text, OUT message_id text, OUT message_type text,
-	OUT fallback_webhook text, OUT fallback_url text)
+	OUT fallback_webhook text, OUT fallback_url text,
+	OUT config_id uuid, OUT config_version bigint)
 RETURNS SETOF record
 LANGUAGE c STABLE PARALLEL SAFE ROWS 10
 AS 'MODULE_PATHNAME', 'webhook_routing_decide_items';
