@@ -164,8 +164,9 @@ for proxy in "${PROXIES[@]}"; do
     note peak_mb 256 "$proxy" "$(resident_kb "${pid[$proxy]}" VmHWM | awk '{ print $1 / 1024 }')"
 done
 
-[[ $(cluster_psql postgres -At -c 'SELECT count(*) FROM webhook_routing_logs') == "$WEBHOOKS_SENT" ]] ||
-    die "the log does not hold every webhook"
+wait_until 60 stack_logged || die "the statistics did not count every webhook"
+logged=$(cluster_psql postgres -At -c 'SELECT count(*) FROM webhook_routing_logs')
+((logged == WEBHOOKS_SENT)) || die "the log holds $logged of $WEBHOOKS_SENT webhooks"
 
 if [[ -n $keep ]]; then
     cp "$BENCH_FOLDER/measured" "$keep"
