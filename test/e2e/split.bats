@@ -5,6 +5,7 @@
 # original bytes into one webhook for each function, signed anew; without one it goes whole to the default
 # target.
 
+# shellcheck disable=SC2030,SC2031  # bats runs each test in a process of its own
 bats_require_minimum_version 1.5.0
 
 readonly SECRET=4c1f2ad1e0d94a0b8d3f5f0c7e6a9b21 OLD_SECRET=9b7d1f0e2c3a4b5d6e7f8091a2b3c4d5
