@@ -231,6 +231,11 @@ static size_t upstream_header(char *line, size_t size, size_t count, void *conte
     }
     else if (take_field(line, count, "Content-Length", length, sizeof length))
     {
+        if (*length == '\0' || strspn(length, "0123456789") != strlen(length))
+        {
+            upstream->refused = "the answer's length is no number";
+            return 0;
+        }
         if (upstream->has_length && upstream->length != atoll(length))
         {
             upstream->refused = "the answer has two lengths";
@@ -263,6 +268,7 @@ static bool upstream_configure(struct upstream *upstream, struct worker *worker)
     if (code == CURLE_OK)                                                                          \
     code = curl_easy_setopt(easy, option, value)
     SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_QUICK_EXIT, 1L); /* or it waits for a thread that waits for a name server */
     SET(CURLOPT_NOPROXY, "*");
     SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
