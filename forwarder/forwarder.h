@@ -6,7 +6,8 @@
  * bytes go there; the function's answer goes back; the decision and each attempt become rows of the
  * log. A request walks through the files in this order:
  *
- *     receive.c    libmicrohttpd's callbacks: header, gate, body
+ *     clients.c    the listener and its connections
+ *     receive.c    request line, header, gate, body
  *     decide.c     asks route_decide(), in a pipeline with everybody else's questions; decides here
  *                  while the database cannot be asked
  *     plan.c       decision -> deliveries: one, or one for each function of a mixed batch
@@ -282,13 +283,28 @@ size_t request_count(const struct worker *worker);
  * The stages. Each takes the request where the one before has left it.
  * ------------------------------------------------------------------------------------------ */
 
-MUST_CHECK struct MHD_Daemon *receive_listen(struct worker *worker, int fd);
-/* Stops accepting and closes connections that wait for nothing. */
-void receive_drain(struct worker *worker);
+/* ---- clients.c ---- */
+
+MUST_CHECK struct MHD_Daemon *clients_listen(struct worker *worker, int fd);
+/* Stops accepting; connections that wait for nothing have a moment for one last request. */
+void clients_drain(struct worker *worker);
 /* Answers whatever is still suspended with 503: time is over. */
-void receive_abort(struct worker *worker);
+void clients_abort(struct worker *worker);
+/* The connection waits for a next header, so long at most. */
+void client_wait(struct client *client, uint64_t patience_us);
 /* Closes the socket under a connection: libmicrohttpd then ends the request. */
-void receive_cut(struct client *client);
+void client_cut(struct client *client);
+
+/* ---- receive.c: what libmicrohttpd calls for a request ---- */
+
+void *receive_uri(void *context, const char *raw_uri, struct MHD_Connection *connection);
+enum MHD_Result receive_call(void *context, struct MHD_Connection *connection, const char *url,
+                             const char *method, const char *version, const char *bytes,
+                             size_t *length, void **request_context);
+void receive_completed(void *context, struct MHD_Connection *connection, void **request_context,
+                       enum MHD_RequestTerminationCode code);
+
+/* ---- decide.c ---- */
 
 extern const struct database_statement DECIDE_STATEMENTS[];
 extern const size_t DECIDE_STATEMENT_COUNT;

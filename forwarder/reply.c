@@ -98,7 +98,7 @@ static void reply_send(struct request *request, unsigned status, struct MHD_Resp
         MHD_destroy_response(response);
     request_enter(request, REQUEST_REPLYING, worker->loop.now_us + worker->options->send_timeout);
     if (!good)
-        receive_cut(request->client);
+        client_cut(request->client);
     if (request->suspended)
     {
         request->suspended = false;

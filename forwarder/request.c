@@ -21,7 +21,7 @@ static void request_expired(struct loop_timer *timer)
         decide_expired(request);
         break;
     default:
-        receive_cut(request->client);
+        client_cut(request->client);
         break;
     }
 }

@@ -100,7 +100,7 @@ static void worker_drain(struct worker *worker)
     worker->draining = true;
     worker->drain_until_us = worker->loop.now_us + worker->options->drain_timeout;
     worker->log_until_us = worker->loop.now_us + LAST_LOG_US;
-    receive_drain(worker);
+    clients_drain(worker);
 }
 
 /* Time is over: everybody gets an answer and every attempt a row, as far as a last moment allows.
@@ -117,10 +117,10 @@ static void worker_abort(struct worker *worker)
         log_number(&line, "log_rows", (int64_t) worker->outcomes.held);
         log_end(&line);
     }
-    receive_abort(worker);
+    clients_abort(worker);
     while (!worker_idle(worker) && worker->loop.now_us < end)
         (void) worker_turn(worker, worker->loop.now_us + 10000);
-    receive_abort(worker);
+    clients_abort(worker);
 }
 
 /* Whether the first webhook may be read: the database has given the rules, or has shown that it
@@ -251,7 +251,7 @@ static bool worker_open(struct worker *worker)
     return worker->exhausted != NULL && worker->spool != NULL && upstream_open(worker) &&
            outcomes_open(worker) && maintenance_open(worker) && worker_open_databases(worker) &&
            ruleset_open(worker) &&
-           (worker->daemon = receive_listen(worker, worker->listen_fd)) != NULL;
+           (worker->daemon = clients_listen(worker, worker->listen_fd)) != NULL;
 }
 
 static void worker_close(struct worker *worker)
