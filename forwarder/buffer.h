@@ -17,6 +17,7 @@ struct buffer
     char *data;
     size_t length;
     size_t room;
+    bool arrives; /* from a client: leaves `kept_buffer` to what is in hand already */
 };
 
 /* Makes room for `room` bytes in all; false when memory or --max-buffer is used up. */

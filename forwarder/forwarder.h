@@ -384,6 +384,7 @@ struct worker
     struct spool_directory *directory;
     unsigned max_in_flight, max_connections, log_queue; /* its share */
     size_t max_buffer;
+    size_t kept_buffer; /* of max_buffer, for the answers and parts of webhooks in hand */
     pthread_t thread;
     _Atomic int order; /* enum worker_order */
     struct worker_status status;

@@ -12,11 +12,12 @@
 
 bool buffer_reserve(struct worker *worker, struct buffer *buffer, size_t room)
 {
+    size_t kept = buffer->arrives ? worker->kept_buffer : 0;
     char *data;
 
     if (room <= buffer->room)
         return true;
-    if (worker->buffered + (room - buffer->room) > worker->max_buffer)
+    if (worker->buffered + (room - buffer->room) > worker->max_buffer - kept)
         return false;
     data = realloc(buffer->data, room);
     if (data == NULL)

@@ -52,6 +52,7 @@ static struct request *request_new(struct worker *worker)
     if (request == NULL)
         return NULL;
     request->worker = worker;
+    request->body.arrives = true;
     if (!loop_timer_open(&worker->loop, &request->deadline, request_expired, request))
     {
         free(request);

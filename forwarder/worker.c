@@ -15,6 +15,8 @@
 
 /* How often libmicrohttpd is run in one turn while it says that it has more to do. */
 #define HTTP_ROUNDS 16
+/* ... and how long: functions and the database do not wait while large bodies arrive. */
+#define HTTP_PATIENCE_US 1000
 /* After the drain's end: for answers and log rows to leave. */
 #define LAST_MOMENT_US 1000000
 /* A drain waits so long for the database to store what is safe in the spool already. */
@@ -27,6 +29,9 @@
 #define LOG_LATE_US 5000000
 /* How long the first webhook waits for the rules of a database that is only being connected. */
 #define WARM_UP_US 3000000
+/* Bodies that arrive leave this share of --max-buffer to webhooks in hand, as far as --max-body
+ * allows: a function that was called has room to answer. */
+#define KEPT_SHARE 8
 /* A worker turns at least so often. */
 #define LONGEST_TURN_US 1000000
 
@@ -37,6 +42,7 @@
 static uint64_t worker_run_http(struct worker *worker)
 {
     MHD_UNSIGNED_LONG_LONG timeout = 0;
+    uint64_t end = loop_clock() + HTTP_PATIENCE_US;
     bool more = false;
 
     worker->http_due = false;
@@ -45,7 +51,7 @@ static uint64_t worker_run_http(struct worker *worker)
         if (MHD_run(worker->daemon) != MHD_YES)
             break;
         more = MHD_get_timeout(worker->daemon, &timeout) == MHD_YES;
-        if (!more || timeout > 0)
+        if (!more || timeout > 0 || loop_clock() > end)
             break;
     }
     return more ? worker->loop.now_us + (uint64_t) timeout * 1000
@@ -321,6 +327,9 @@ bool worker_start(struct worker *worker, int number, const struct options *optio
     worker->max_connections = (options->max_connections + workers - 1) / workers;
     worker->log_queue = (options->log_queue + workers - 1) / workers;
     worker->max_buffer = options->max_buffer / workers;
+    worker->kept_buffer = worker->max_buffer - options->max_body;
+    if (worker->kept_buffer > worker->max_buffer / KEPT_SHARE)
+        worker->kept_buffer = worker->max_buffer / KEPT_SHARE;
     worker->wakeup = (struct loop_source){
         .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = worker_woken, .owner = worker};
     atomic_store(&worker->status.turned_us, loop_clock());

@@ -68,11 +68,30 @@ static void buffers(void **state)
     assert_int_equal(worker.buffered, 0);
 }
 
+/* Bodies that arrive cannot take the last room, which is for answers. */
+static void kept(void **state)
+{
+    static struct worker worker = {.max_buffer = 10000, .kept_buffer = 1000};
+    static char bytes[9001];
+    struct buffer body = {.arrives = true}, answer = {0};
+
+    (void) state;
+    assert_true(buffer_append(&worker, &body, bytes, 9000));
+    assert_false(buffer_append(&worker, &body, bytes, 1));
+    assert_true(buffer_append(&worker, &answer, bytes, 1000));
+    assert_false(buffer_append(&worker, &answer, bytes, 1));
+    buffer_reset(&worker, &body, 0);
+    buffer_reset(&worker, &answer, 0);
+    assert_true(body.arrives);
+    assert_int_equal(worker.buffered, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses),
         cmocka_unit_test(buffers),
+        cmocka_unit_test(kept),
     };
 
     return cmocka_run_group_tests_name("forwarder_limits", tests, NULL, NULL);
