@@ -195,6 +195,7 @@ void segment_append_outcome(struct spool_segment *segment, uint64_t decided,
 
 bool segment_flush(struct spool_segment *segment)
 {
+    struct stat status;
     size_t done = 0;
 
     while (done < segment->pending_length)
@@ -210,6 +211,11 @@ bool segment_flush(struct spool_segment *segment)
             return false;
         }
         done += (size_t) written;
+    }
+    if (fstat(segment->file->fd, &status) == 0 && status.st_nlink == 0)
+    {
+        errno = ENOENT;
+        return false;
     }
     segment->written += done;
     segment->pending_length = 0;

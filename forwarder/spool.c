@@ -213,7 +213,11 @@ static void spool_write_failed(struct spool *spool, struct spool_segment *segmen
     struct log_line line;
 
     spool_condemn(spool, segment, segment->asked_ticket + 1);
-    spool_trouble_set(&trouble, error, "cannot write to a segment", NULL);
+    if (error == ENOENT)
+        spool_trouble_set(&trouble, 0, "a segment has been removed by somebody else",
+                          "leave what is in the spool directory to the forwarder");
+    else
+        spool_trouble_set(&trouble, error, "cannot write to a segment", NULL);
     if (was_active)
         spool_become_troubled(spool, &trouble);
     else if (log_begin_limited(

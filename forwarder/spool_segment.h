@@ -250,7 +250,8 @@ void segment_append_decided(struct spool_segment *segment, size_t size, const st
                             size_t count);
 void segment_append_outcome(struct spool_segment *segment, uint64_t decided,
                             const struct outcome *row);
-/* Writes what was appended; false with errno. */
+/* Writes what was appended; false with errno, which is ENOENT when somebody has removed the file,
+ * so that nobody would ever read it. */
 MUST_CHECK bool segment_flush(struct spool_segment *segment);
 /* Reads up to `size` bytes at `place`; -1 with errno. */
 MUST_CHECK ssize_t segment_load(const struct spool_segment *segment, uint8_t *to, size_t size,

@@ -54,18 +54,19 @@ stack_stop() {
     process_stop "$STACK/functions.pid"
 }
 
+# functions_start [ARGUMENT]...
 functions_start() {
     : >"$STACK/functions.log"
     process_start "$STACK/functions.pid" "$STACK/functions.log" \
-        "$REPOSITORY/build/standin-functions" --keep-bodies
+        "$REPOSITORY/build/standin-functions" --keep-bodies "$@"
     wait_until 10 grep '^ready ' "$STACK/functions.log"
     FUNCTIONS_URL=http://127.0.0.1:$(sed -n 's/^ready port=\([0-9]*\).*/\1/p' "$STACK/functions.log")
     CONTROL_URL=http://127.0.0.1:$(sed -n 's/^ready .*control_port=\([0-9]*\).*/\1/p' "$STACK/functions.log")
     export FUNCTIONS_URL CONTROL_URL
 }
 
-# forwarder_start [ARGUMENT]...: on the ports it had before, when it had any
-forwarder_start() {
+# forwarder_spawn [ARGUMENT]...: on the ports it had before, when it had any; waits for nothing
+forwarder_spawn() {
     FORWARDER_PORT=${FORWARDER_PORT:-$(free_port)}
     ADMIN_PORT=${ADMIN_PORT:-$(free_port $((FORWARDER_PORT + 1)))}
     export FORWARDER_PORT ADMIN_PORT
@@ -75,19 +76,29 @@ forwarder_start() {
         --listen "127.0.0.1:$FORWARDER_PORT" --admin-listen "127.0.0.1:$ADMIN_PORT" \
         --functions-url "$FUNCTIONS_URL" --verify-token-file "$STACK/token" \
         --spool-directory "$STACK/spool" "$@"
+}
+
+# forwarder_start [ARGUMENT]...: the same, and waits until it and the database are there
+forwarder_start() {
+    forwarder_spawn "$@"
     wait_until 15 health_is healthy || {
         tail -n 20 "$STACK/forwarder.log" >&2
         return 1
     }
 }
 
-# own_forwarder [ARGUMENT]...: one for this test alone, in front of the same database and functions. The
+# own_stack: this test's own place for a forwarder in front of the same database and functions. The
 # caller's STACK, FORWARDER_URL and ADMIN_URL become its own; it ends with own_forwarder_stop (teardown).
-own_forwarder() {
+own_stack() {
     mkdir "$BATS_TEST_TMPDIR/own"
     cp "$STACK/token" "$BATS_TEST_TMPDIR/own/"
     STACK=$BATS_TEST_TMPDIR/own
     unset FORWARDER_PORT ADMIN_PORT
+}
+
+# own_forwarder [ARGUMENT]...: one for this test alone
+own_forwarder() {
+    own_stack
     forwarder_start "$@"
 }
 

@@ -9,7 +9,7 @@
  * two sides of a comparison, send the same bytes. With --rate a request's latency counts from the
  * moment it was due, not from the moment a connection was free for it; otherwise a server that
  * stalls would make its own figures look better. With --retry what was not answered 200 is sent
- * again, as Meta does.
+ * again, as Meta does. SIGTERM lets it begin nothing new, and report.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,6 +19,7 @@
 #include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,6 +36,8 @@
 enum
 {
     MAX_ANSWER = 1 << 16,   /* an answer's headers and body must fit */
+    BATCH_ITEMS = 3,        /* messages of a webhook that is a batch */
+    MAX_ID = 64,            /* a message id, its NUL included */
     MAX_TARGETS = 64,       /* distinct X-Routed-To values */
     RETRY_PAUSE_MS = 200,   /* before a request is sent again */
     MAX_REQUEST_HEAD = 4096 /* request line and headers */
@@ -82,12 +85,13 @@ static struct
     struct sockaddr_in address;
     char host[128];
     char path[512];
-    uint64_t requests, first, senders;
+    uint64_t requests, first, senders, batch;
     unsigned int concurrency, retries;
     double rate, timeout;
     size_t size;
     const char *domain;
-    char headers[2048]; /* what --header gave, ready to send */
+    const char *correlation; /* prefix of X-Correlation-ID; NULL: none is sent */
+    char headers[2048];      /* what --header gave, ready to send */
     unsigned char secret[256];
     size_t secret_length;
     FILE *log;
@@ -110,6 +114,7 @@ static struct message *retry_queue;
 static size_t retry_count;
 static int poller;
 static double start;
+static volatile sig_atomic_t stopping;
 
 static double now(void)
 {
@@ -136,10 +141,11 @@ static uint64_t scramble(uint64_t number)
     return number ^ (number >> 31);
 }
 
-static size_t sentence_of(uint64_t number)
+/* What item `item` of webhook `number` speaks of: those of a batch of different domains. */
+static size_t sentence_of(uint64_t number, unsigned int item)
 {
     const size_t count = sizeof SENTENCES / sizeof *SENTENCES;
-    size_t at = number % count;
+    size_t at = (number + item) % count;
 
     if (option.domain != NULL)
         for (size_t i = 0; i < count && strcmp(SENTENCES[at].domain, option.domain) != 0; i++)
@@ -147,29 +153,67 @@ static size_t sentence_of(uint64_t number)
     return at;
 }
 
+static unsigned int items_of(uint64_t number)
+{
+    return option.batch > 0 && number % option.batch == 0 ? BATCH_ITEMS : 1;
+}
+
+static unsigned long long sender_of(uint64_t number, unsigned int item)
+{
+    return 250780000000u + scramble(number + ((uint64_t) item << 56)) % option.senders;
+}
+
+static void message_id_of(uint64_t number, unsigned int item, char id[MAX_ID])
+{
+    int length = snprintf(id, MAX_ID, "wamid.HBgMMjUwNzg4MDAwMDAwFQIAEhgU%016llX%010llu",
+                          (unsigned long long) scramble(number), (unsigned long long) number);
+
+    if (item > 0)
+        snprintf(id + length, MAX_ID - (size_t) length, "%u", item);
+}
+
+/* One element of `messages` without the end of its text. Returns its length. */
+static size_t item_of(uint64_t number, unsigned int item, char *to, size_t room)
+{
+    char id[MAX_ID];
+
+    message_id_of(number, item, id);
+    return (size_t) snprintf(to, room,
+                             "{\"from\":\"%llu\",\"id\":\"%s\",\"timestamp\":\"%llu\","
+                             "\"text\":{\"body\":\"%s",
+                             sender_of(number, item), id,
+                             1760000000ull + (unsigned long long) number,
+                             SENTENCES[sentence_of(number, item)].text);
+}
+
 /* The body of message `number`. Returns its length; `room` is known to suffice. */
 static size_t body_of(uint64_t number, char *body, size_t room)
 {
-    const char *text = SENTENCES[sentence_of(number)].text;
-    unsigned long long sender = 250780000000u + scramble(number) % option.senders;
-    int head = snprintf(
+    static const char item_end[] = "\"},\"type\":\"text\"}",
+                      tail[] = "]},\"field\":\"messages\"}]}]}";
+    unsigned long long sender = sender_of(number, 0);
+    unsigned int items = items_of(number);
+    size_t length = (size_t) snprintf(
         body, room,
         "{\"object\":\"whatsapp_business_account\",\"entry\":[{\"id\":\"102290129340398\","
         "\"changes\":"
         "[{\"value\":{\"messaging_product\":\"whatsapp\",\"metadata\":{\"display_phone_number\":"
         "\"250788000000\",\"phone_number_id\":\"106540352242922\"},\"contacts\":[{\"profile\":"
-        "{\"name\":\"Mutesi %llu\"},\"wa_id\":\"%llu\"}],\"messages\":[{\"from\":\"%llu\",\"id\":"
-        "\"wamid.HBgMMjUwNzg4MDAwMDAwFQIAEhgU%016llX%010llu\",\"timestamp\":\"%llu\",\"text\":"
-        "{\"body\":\"%s",
-        sender % 1000, sender, sender, (unsigned long long) scramble(number),
-        (unsigned long long) number, 1760000000ull + (unsigned long long) number, text);
-    static const char tail[] = "\"},\"type\":\"text\"}]},\"field\":\"messages\"}]}]}";
-    size_t length = (size_t) head;
+        "{\"name\":\"Mutesi %llu\"},\"wa_id\":\"%llu\"}],\"messages\":[",
+        sender % 1000, sender);
 
-    while (length + sizeof tail - 1 < option.size)
+    for (unsigned int item = 0; item < items; item++)
     {
-        memcpy(body + length, " la", 3); /* no word of any domain */
-        length += 3;
+        if (item > 0)
+            body[length++] = ',';
+        length += item_of(number, item, body + length, room - length);
+        while (item + 1 == items && length + sizeof item_end + sizeof tail - 2 < option.size)
+        {
+            memcpy(body + length, " la", 3); /* no word of any domain */
+            length += 3;
+        }
+        memcpy(body + length, item_end, sizeof item_end - 1);
+        length += sizeof item_end - 1;
     }
     memcpy(body + length, tail, sizeof tail - 1);
     return length + sizeof tail - 1;
@@ -193,8 +237,8 @@ static size_t signature_line(const char *body, size_t length, char *line, size_t
 
 static void write_request(struct connection *connection)
 {
-    size_t room = MAX_REQUEST_HEAD + 1024 + option.size;
-    char *body, signature[128] = "";
+    size_t room = MAX_REQUEST_HEAD + 1024 * BATCH_ITEMS + option.size;
+    char *body, signature[128] = "", correlation[128] = "";
     size_t length;
     int head;
 
@@ -208,10 +252,14 @@ static void write_request(struct connection *connection)
     body = connection->out + room;
     length = body_of(connection->message.number, body, room);
     signature_line(body, length, signature, sizeof signature);
+    if (option.correlation != NULL)
+        snprintf(correlation, sizeof correlation, "X-Correlation-ID: %.64s-%llu-%u\r\n",
+                 option.correlation, (unsigned long long) connection->message.number,
+                 connection->message.attempts);
     head = snprintf(connection->out, MAX_REQUEST_HEAD,
                     "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"
-                    "Content-Length: %zu\r\n%s%s\r\n",
-                    option.path, option.host, length, signature, option.headers);
+                    "Content-Length: %zu\r\n%s%s%s\r\n",
+                    option.path, option.host, length, signature, correlation, option.headers);
     if (head >= MAX_REQUEST_HEAD)
         fail("too many header bytes");
     memmove(connection->out + head, body, length);
@@ -245,6 +293,32 @@ static void again_later(const struct message *message)
     retry_count++;
 }
 
+/* What became of a request; --help has the columns. */
+static void write_log(const struct connection *connection, unsigned int status, const char *target,
+                      size_t target_length, double latency)
+{
+    const struct message *message = &connection->message;
+    char id[MAX_ID];
+
+    fprintf(option.log, "%llu\t", (unsigned long long) message->number);
+    for (unsigned int item = 0; item < items_of(message->number); item++)
+    {
+        message_id_of(message->number, item, id);
+        fprintf(option.log, "%s%s", item > 0 ? "," : "", id);
+    }
+    fprintf(option.log, "\t%s\t", SENTENCES[sentence_of(message->number, 0)].domain);
+    if (status != 0)
+        fprintf(option.log, "%u", status);
+    else
+        fputs(connection->connected ? "none" : "refused", option.log);
+    fprintf(option.log, "\t%.*s\t%.3f\t%llu\t%.3f\t", (int) target_length, target, latency * 1000,
+            sender_of(message->number, 0), connection->started);
+    if (option.correlation != NULL)
+        fprintf(option.log, "%.64s-%llu-%u", option.correlation,
+                (unsigned long long) message->number, message->attempts);
+    fputc('\n', option.log);
+}
+
 /* The one place where a message ends: status 0 means that no whole answer came. */
 static void settle(struct connection *connection, unsigned int status, const char *target,
                    size_t target_length)
@@ -253,24 +327,7 @@ static void settle(struct connection *connection, unsigned int status, const cha
 
     connection->busy = false;
     if (option.log != NULL)
-    {
-        char body[4096];
-        const char *id = "";
-        int id_length = 0;
-
-        if (option.size < sizeof body - 1024)
-        {
-            size_t length = body_of(connection->message.number, body, sizeof body);
-
-            body[length] = '\0';
-            id = strstr(body, "wamid.");
-            id_length = (int) strcspn(id, "\"");
-        }
-        fprintf(option.log, "%llu\t%.*s\t%s\t%u\t%.*s\t%.3f\n",
-                (unsigned long long) connection->message.number, id_length, id,
-                SENTENCES[sentence_of(connection->message.number)].domain, status,
-                (int) target_length, target, latency * 1000);
-    }
+        write_log(connection, status, target, target_length, latency);
     if (status < 600)
         result.statuses[status]++;
     if (target_length > 0)
@@ -349,9 +406,9 @@ static bool take_answer(struct connection *connection)
 static void broken(struct connection *connection, uint64_t *counter)
 {
     (*counter)++;
-    close_connection(connection);
     if (connection->busy)
         settle(connection, 0, "", 0);
+    close_connection(connection);
 }
 
 static void send_more(struct connection *connection)
@@ -471,6 +528,12 @@ static void on_event(struct connection *connection, uint32_t events)
     }
 }
 
+static void on_stop(int number)
+{
+    (void) number;
+    stopping = 1;
+}
+
 static void run(void)
 {
     struct epoll_event events[256];
@@ -482,6 +545,8 @@ static void run(void)
         struct message message;
         int ready;
 
+        if (stopping)
+            option.requests = next;
         for (unsigned int i = 0; i < option.concurrency; i++)
             if (!connections[i].busy)
             {
@@ -563,13 +628,18 @@ static void usage(FILE *to)
         "  --senders N       distinct senders (default 1000)\n"
         "  --first N         number of the first message (default 1); n always has the same bytes\n"
         "  --domain NAME     only messages about one domain, or `unknown`\n"
+        "  --batch N         each N-th webhook is a batch: several messages, of different domains\n"
+        "                    and senders\n"
         "  --size BYTES      bodies at least so long (default: as they are, some 500)\n"
         "  --retry N         send again, up to N times, what was not answered 200\n"
         "  --timeout S       seconds until a request counts as broken (default 30)\n"
         "  --header LINE     one more request header\n"
         "  --secret-file F   sign each body with the app secret in F\n"
-        "  --log FILE        a line per answer: number, message id, domain, status, X-Routed-To, "
-        "ms\n"
+        "  --correlation P   send X-Correlation-ID: P-NUMBER-ATTEMPT\n"
+        "  --log FILE        a line per request, tab-separated: number, message ids, domain, "
+        "status\n"
+        "                    (`none` when no whole answer came, `refused` without a connection),\n"
+        "                    X-Routed-To, ms, sender, seconds since the start, correlation id\n"
         "  --help            this text\n\n"
         "Exit status 0 when every message was answered 200 in the end, else 1.\n",
         to);
@@ -619,6 +689,8 @@ static void options(int argc, char **argv)
         {"timeout", required_argument, NULL, 't'},
         {"header", required_argument, NULL, 'H'},
         {"secret-file", required_argument, NULL, 'k'},
+        {"batch", required_argument, NULL, 'B'},
+        {"correlation", required_argument, NULL, 'C'},
         {"log", required_argument, NULL, 'l'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -666,6 +738,12 @@ static void options(int argc, char **argv)
         case 'k':
             read_secret(optarg);
             break;
+        case 'B':
+            option.batch = strtoull(optarg, NULL, 10);
+            break;
+        case 'C':
+            option.correlation = optarg;
+            break;
         case 'l':
             if ((option.log = fopen(optarg, "w")) == NULL)
                 fail("cannot write the log");
@@ -687,9 +765,11 @@ static void options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    struct sigaction on_term = {.sa_handler = on_stop};
     struct rlimit files;
 
     options(argc, argv);
+    sigaction(SIGTERM, &on_term, NULL);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)
     {
         files.rlim_cur = files.rlim_max;

@@ -178,6 +178,7 @@ static void control_behave(struct MHD_Connection *connection)
         .truncate = number_argument(connection, "truncate", 0) != 0,
         .close_after = number_argument(connection, "close_after", 0) != 0,
         .times = number_argument(connection, "times", -1),
+        .every = number_argument(connection, "every", 1),
         .body = copy_or_null(argument(connection, "body")),
         .file = copy_or_null(argument(connection, "file")),
         .raw = copy_or_null(argument(connection, "raw")),

@@ -20,6 +20,7 @@ struct counted messages, correlations, bodies;
 struct seen recent[RECENT_LIMIT];
 uint64_t total_requests, incomplete_requests;
 bool count_only, keep_bodies;
+FILE *journal;
 
 /* ---- counting ---- */
 
@@ -167,13 +168,24 @@ void behaviour_free(struct behaviour *behaviour)
     *behaviour = (struct behaviour){.status = 200};
 }
 
+/* Caller holds `lock`. Whether it is this request's turn to be answered as told. */
+static bool behaviour_applies(struct behaviour *told)
+{
+    if (told->times == 0 || (told->every > 1 && ++told->passed_over < told->every))
+        return false;
+    told->passed_over = 0;
+    return true;
+}
+
 /* Caller holds `lock`. What the function was told, else what all were told; used up by one. */
 static struct behaviour behaviour_take(struct function *function)
 {
-    struct behaviour *told = function->behaviour.times != 0 ? &function->behaviour : &everywhere;
+    struct behaviour *told = &function->behaviour;
     struct behaviour copy;
 
-    if (told->times == 0)
+    if (!behaviour_applies(told))
+        told = &everywhere;
+    if (told == &everywhere && !behaviour_applies(told))
         return (struct behaviour){.status = 200};
     copy = behaviour_copy(told);
     if (told->times > 0)
@@ -214,6 +226,23 @@ void seen_clear(struct seen *seen)
     free(seen->headers);
     free(seen->body);
     memset(seen, 0, sizeof *seen);
+}
+
+/* Caller holds `lock`. A line of what was received and how it will be answered; --help has the
+ * columns. */
+static void journal_write(const struct request *request, const char *correlation, char ids[][128],
+                          size_t id_count)
+{
+    const struct behaviour *answer = &request->answer;
+
+    fprintf(journal, "%s\t%s\t", correlation == NULL ? "" : correlation, request->function->name);
+    for (size_t i = 0; i < id_count; i++)
+        fprintf(journal, "%s%s", i > 0 ? "," : "", ids[i]);
+    if (answer->reset || answer->truncate || answer->raw != NULL)
+        fputs("\tbroken\n", journal);
+    else
+        fprintf(journal, "\t%d\n", answer->status);
+    fflush(journal);
 }
 
 /* The body is complete: count it, remember it, and settle how it will be answered. */
@@ -266,6 +295,8 @@ void record(struct request *request, const char *method, const char *path)
     request->answer = behaviour_take(request->function);
     if (request->answer.reset)
         request->function->resets++;
+    if (journal != NULL)
+        journal_write(request, correlation, ids, id_count);
     pthread_mutex_unlock(&lock);
     request->recorded = true;
 }

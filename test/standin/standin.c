@@ -141,43 +141,43 @@ static void stop(int number)
 
 static void usage(FILE *to)
 {
-    fputs("Usage: standin-functions [OPTION]...\n"
-          "Plays every wa-webhook-* function: answers 200 to any path and remembers what came.\n\n"
-          "  --port N           port of the functions (0: any free one; the default)\n"
-          "  --control-port N   port of the control paths, reachable while the functions refuse\n"
-          "  --address A        IPv4 address to listen on (default 127.0.0.1)\n"
-          "  --workers N        threads that answer (default 2)\n"
-          "  --delay-ms N       delay of every answer, until told otherwise\n"
-          "  --count-only       count requests and nothing else (for benchmarks)\n"
-          "  --keep-bodies      keep the last 4096 bodies for GET /_standin/body\n"
-          "  --help             this text\n\n"
-          "When it listens it prints one line: ready port=N control_port=N\n\n"
-          "Control (on either port):\n"
-          "  GET  /_standin/report[?name=F&last=N&messages=1&message=ID]\n"
-          "  GET  /_standin/body[?number=N]\n"
-          "  POST /_standin/reset\n"
-          "  POST /_standin/behave?[name=F&]delay_ms=N&status=N&reset=1&truncate=1&close_after=1\n"
-          "       &body=TEXT&content_type=TYPE&header=NAME:VALUE&times=N&refuse=0|1\n"
-          "       &file=PATH&raw=PATH\n"
-          "       (no name: all functions; times: so many answers, then plain again;\n"
-          "       refuse: stop listening and cut every connection, for all functions;\n"
-          "       file: its bytes are the body; raw: its bytes are all of the answer, after which\n"
-          "       the connection closes)\n",
-          to);
+    fputs(
+        "Usage: standin-functions [OPTION]...\n"
+        "Plays every wa-webhook-* function: answers 200 to any path and remembers what came.\n\n"
+        "  --port N           port of the functions (0: any free one; the default)\n"
+        "  --control-port N   port of the control paths, reachable while the functions refuse\n"
+        "  --address A        IPv4 address to listen on (default 127.0.0.1)\n"
+        "  --workers N        threads that answer (default 2)\n"
+        "  --delay-ms N       delay of every answer, until told otherwise\n"
+        "  --count-only       count requests and nothing else (for benchmarks)\n"
+        "  --keep-bodies      keep the last 4096 bodies for GET /_standin/body\n"
+        "  --journal FILE     append a line for each request, tab-separated: correlation id,\n"
+        "                     function, message ids, status of the answer or `broken`\n"
+        "  --help             this text\n\n"
+        "When it listens it prints one line: ready port=N control_port=N\n\n"
+        "Control (on either port):\n"
+        "  GET  /_standin/report[?name=F&last=N&messages=1&message=ID]\n"
+        "  GET  /_standin/body[?number=N]\n"
+        "  POST /_standin/reset\n"
+        "  POST /_standin/behave?[name=F&]delay_ms=N&status=N&reset=1&truncate=1&close_after=1\n"
+        "       &body=TEXT&content_type=TYPE&header=NAME:VALUE&times=N&every=N&refuse=0|1\n"
+        "       &file=PATH&raw=PATH\n"
+        "       (no name: all functions; times: so many answers, then plain again; every: one of\n"
+        "       so many requests, the others as without a name, or plain;\n"
+        "       refuse: stop listening and cut every connection, for all functions;\n"
+        "       file: its bytes are the body; raw: its bytes are all of the answer, after which\n"
+        "       the connection closes)\n",
+        to);
 }
 
 static void options(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"port", required_argument, NULL, 'p'},
-        {"control-port", required_argument, NULL, 'c'},
-        {"address", required_argument, NULL, 'a'},
-        {"workers", required_argument, NULL, 'w'},
-        {"delay-ms", required_argument, NULL, 'd'},
-        {"count-only", no_argument, NULL, 'n'},
-        {"keep-bodies", no_argument, NULL, 'k'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"port", required_argument, NULL, 'p'},     {"control-port", required_argument, NULL, 'c'},
+        {"address", required_argument, NULL, 'a'},  {"workers", required_argument, NULL, 'w'},
+        {"delay-ms", required_argument, NULL, 'd'}, {"count-only", no_argument, NULL, 'n'},
+        {"keep-bodies", no_argument, NULL, 'k'},    {"journal", required_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -204,6 +204,14 @@ static void options(int argc, char **argv)
             break;
         case 'k':
             keep_bodies = true;
+            break;
+        case 'j':
+            if ((journal = fopen(optarg, "a")) == NULL)
+            {
+                fprintf(stderr, "standin-functions: cannot write %s: %s\n", optarg,
+                        strerror(errno));
+                exit(EX_CANTCREAT);
+            }
             break;
         case 'h':
             usage(stdout);

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 enum
@@ -30,6 +31,8 @@ struct behaviour
     bool truncate;    /* announce the whole body, send half of it, close */
     bool close_after; /* answer, then close the connection */
     long times;
+    long every;         /* only one request of so many, the others as if nothing had been told */
+    long passed_over;   /* requests since the last of those */
     char *body;         /* NULL: a small JSON object that names the function */
     char *file;         /* the body is this file's bytes instead, or NULL */
     char *raw;          /* this file's bytes are all of the answer, header included, or NULL */
@@ -101,6 +104,7 @@ extern struct counted messages, correlations, bodies;
 extern struct seen recent[RECENT_LIMIT]; /* request n is at n modulo RECENT_LIMIT */
 extern uint64_t total_requests, incomplete_requests;
 extern bool count_only, keep_bodies; /* options */
+extern FILE *journal;                /* option; NULL: none is kept */
 
 struct function *function_named(const char *path);
 void behaviour_free(struct behaviour *behaviour);

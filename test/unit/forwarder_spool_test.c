@@ -1013,6 +1013,31 @@ static void directory_removed(void **state)
     end(&life);
 }
 
+/* What is written into a file that is gone is not durable: nobody would ever read it. */
+static void segment_removed(void **state)
+{
+    struct outcome *rows = make_rows(2, 1), *first;
+    struct life life;
+    uint64_t ticket;
+
+    (void) state;
+    begin(&life);
+    first = attempt(&life, 1, 1);
+    assert_int_equal(remove_home(NULL), 0);
+    ticket = spool_decided(life.spool, rows);
+    assert_true(ticket > 0);
+    spool_turn(life.spool);
+    assert_int_equal(spool_verdict(life.spool, ticket), SPOOL_LOST);
+    assert_false(spool_usable(life.spool));
+    turn_for(&life, 1050);
+    assert_true(spool_usable(life.spool));
+    assert_false(spool_spill(life.spool, first));
+    store(&life, first);
+    store(&life, rows);
+    store(&life, attempt(&life, 3, 1));
+    end(&life);
+}
+
 /* Files are made, never found through a link that somebody has put there. */
 static void no_links(void **state)
 {
@@ -1360,6 +1385,7 @@ int main(void)
         TEST(permissions),
         TEST(directory_comes_late),
         TEST(directory_removed),
+        TEST(segment_removed),
         TEST(no_links),
         TEST(waits_for_the_disk),
         TEST(grouped),
