@@ -55,6 +55,7 @@ stack_stop() {
 }
 
 # functions_start [ARGUMENT]...
+# shellcheck disable=SC2120  # test files pass some
 functions_start() {
     : >"$STACK/functions.log"
     process_start "$STACK/functions.pid" "$STACK/functions.log" \
