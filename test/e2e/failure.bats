@@ -125,6 +125,47 @@ closed_port() { free_port 19000; }
     equal "$(sql "SELECT ambiguous FROM webhook_routing_logs WHERE attempt = 1")" t
 }
 
+@test "the deadline of all attempts together: the fallback has what is left of it" {
+    local began took
+    sql "UPDATE webhook_routing_targets SET fallback_policy = 'any', timeout_ms = 600 WHERE name = 'wa-webhook-unified'"
+    behave 'delay_ms=3000'
+    own_forwarder --total-timeout 1s
+    wait_rules
+    began=$EPOCHREALTIME
+    post "$FIXTURES/text.json"
+    took=$(((${EPOCHREALTIME/./} - ${began/./}) / 1000))
+    equal "$status" 504
+    ((took >= 950 && took < 1600))
+    equal "$(seen '[.requests[].function] | join(" ")')" 'wa-webhook-unified wa-webhook-jobs'
+    wait_logged 2
+    equal "$(attempts)" $'1|wa-webhook-unified|unified|error|-|t\n2|wa-webhook-jobs|legacy|error|-|t'
+    equal "$(sql "SELECT response_time_ms BETWEEN 300 AND 500 FROM webhook_routing_logs WHERE attempt = 2")" t
+}
+
+@test "no time is left for a fallback: there is none" {
+    sql "UPDATE webhook_routing_targets SET fallback_policy = 'any' WHERE name = 'wa-webhook-unified'"
+    behave 'name=wa-webhook-unified&delay_ms=3000'
+    own_forwarder --total-timeout 500ms
+    wait_rules
+    post "$FIXTURES/text.json"
+    equal "$status" 504
+    equal "$(seen '[.requests[].function] | join(" ")')" wa-webhook-unified
+    wait_logged 1
+    equal "$(attempts)" '1|wa-webhook-unified|unified|error|-|t'
+}
+
+@test "policy any: legacy refuses what may have been done: its answer, and both attempts in the log" {
+    sql "UPDATE webhook_routing_targets SET fallback_policy = 'any' WHERE name = 'wa-webhook-unified'"
+    behave 'name=wa-webhook-unified&reset=1'
+    behave 'name=wa-webhook-jobs&status=409&body=twice'
+    wait_rules
+    post "$FIXTURES/text.json"
+    equal "$status" 409
+    equal "$(cat "$STACK/answer.body")" twice
+    wait_logged 2
+    equal "$(attempts)" $'1|wa-webhook-unified|unified|error|-|t\n2|wa-webhook-jobs|legacy|error|409|f'
+}
+
 @test "legacy's 3xx, 4xx and 5xx are relayed as they are" {
     local code
     routing 0

@@ -199,6 +199,30 @@ spool_is_mended() {
     still_serves
 }
 
+@test "a fallback whose rows neither spool nor database takes is not made: 503, the first attempt is logged" {
+    routing 100
+    start
+    still_serves
+    wait_logged 1
+    spool_breaks
+    behave 'name=wa-webhook-unified&status=500&delay_ms=1500'
+    post "$(text 'I need a job')" 3>&- &
+    asked() { [[ $(seen '.functions["wa-webhook-unified"].requests') == 2 ]]; }
+    wait_until 5 asked
+    gone
+    wait $!
+    equal "$(sed -n '1s/^HTTP.1.1 \([0-9]*\).*/\1/p' "$STACK/answer.headers")" 503
+    equal "$(answer_header Retry-After)" 1
+    equal "$(seen '.functions["wa-webhook-jobs"].requests // 0')" 0 'requests at the fallback'
+    back
+    wait_logged 2
+    equal "$(sql "SELECT attempt, routed_to, status, http_status, ambiguous FROM webhook_routing_logs ORDER BY created_at DESC LIMIT 1")" '1|unified|error|500|f'
+    equal "$(sql "SELECT count(*) FROM webhook_routing_pending")" 0
+    behave 'name=wa-webhook-unified&delay_ms=0'
+    spool_is_mended
+    still_serves
+}
+
 @test "fault 46: the disk fails when it is synced: an alarm, and nothing is lost" {
     command -v strace >/dev/null || skip 'strace is not here'
     start
