@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * maintenance.c: calls routing_maintain(), which makes partitions, drops expired ones and settles
- * decisions that were pending in the database when a forwarder was killed. One worker does it: when
- * its log link opens, a minute later (for what was pending then), and every hour.
+ * decisions that were pending in the database when a forwarder was killed. One worker does it: a
+ * moment after its log link has opened, a minute later (for what was pending then), and every hour.
+ * The moment is for forwarders that were cut off from the database with outcomes in their memory:
+ * these come first, and what is settled then has nobody who knows its end.
  */
 #include "forwarder.h"
 
 #define HOUR_US 3600000000u
+/* Longer than any worker needs to reach a database that is back (retry.c) and to bring its rows. */
+#define MOMENT_US 5000000u
 /* A decision is pending for a minute at most; a little later it can be settled. */
 #define SOON_US 70000000u
 
@@ -38,6 +42,9 @@ static void maintenance_due(struct loop_timer *timer)
     if (database_query(&worker->log, "maintain", 0, NULL, NULL, NULL, maintenance_answered, worker,
                        NULL))
         loop_arm(&worker->loop, timer, worker->loop.now_us + HOUR_US + id[15] * (HOUR_US / 2560));
+    if (worker->maintenance.opened)
+        maintenance_soon(worker);
+    worker->maintenance.opened = false;
 }
 
 void maintenance_soon(struct worker *worker)
@@ -53,8 +60,8 @@ void maintenance_ready(struct worker *worker)
 {
     if (worker->number != 0)
         return;
-    maintenance_due(&worker->maintenance.timer);
-    maintenance_soon(worker);
+    worker->maintenance.opened = true;
+    loop_arm(&worker->loop, &worker->maintenance.timer, worker->loop.now_us + MOMENT_US);
 }
 
 bool maintenance_open(struct worker *worker)

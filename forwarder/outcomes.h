@@ -134,6 +134,7 @@ extern const char MAINTENANCE_STATEMENT[];
 struct maintenance
 {
     struct loop_timer timer;
+    bool opened; /* the log link has opened, and it has not been called since */
 };
 
 MUST_CHECK bool maintenance_open(struct worker *worker);

@@ -38,7 +38,7 @@ setup() {
     sql "TRUNCATE webhook_routing_logs, webhook_routing_rollups, webhook_routing_pending"
     routing 50
     : >"$RECEIVED"
-    SPOOL=$BATS_TEST_TMPDIR/own/spool
+    spool_at "$BATS_TEST_TMPDIR/own/spool"
     FORWARDER_ARGUMENTS=() HEALTH=healthy
 }
 
@@ -47,6 +47,7 @@ teardown() {
     thawed
     database_up
     own_forwarder_stop
+    process_stop "$BATS_TEST_TMPDIR/filler.pid"
     if mountpoint -q "$BATS_TEST_TMPDIR/disk"; then
         umount "$BATS_TEST_TMPDIR/disk"
     fi
@@ -91,8 +92,8 @@ start() {
     wait_until 20 at_work
 }
 
-# at_work: it has all that the test leaves it; without a spool that means the database
-at_work() { health_is "$HEALTH" && ready_is 200; }
+# at_work: it has all that the test leaves it
+at_work() { { [[ -z $HEALTH ]] || health_is "$HEALTH"; } && ready_is 200; }
 
 # kill_forwarder: ends at once, whatever it is doing; the next one takes its place at once
 kill_forwarder() {
@@ -171,6 +172,7 @@ thawed() {
 
 # ---- the end ----
 
+spool_at() { SPOOL=$1; }
 spool_is_empty() { [[ -z $(find "$SPOOL" -name '*.spool') ]]; }
 nothing_is_pending() { [[ $(sql "SELECT count(*) FROM webhook_routing_pending") == 0 ]]; }
 
@@ -332,26 +334,58 @@ kill_without_spool() {
     kill_forwarders "$times"
     load_stop
     wait_until 20 at_work
-    sleep 1
+    (($(events spool_unusable) >= 1))
     (($(sql "SELECT count(*) FROM webhook_routing_pending") > 0))
-    a_minute_passes
-    reconciled false
 }
 
 @test "fault 44: killed again and again without a spool: pending decisions are settled, each in the log once" {
     : >"$BATS_TEST_TMPDIR/file"
     kill_without_spool "$(often 4 30)" --spool-directory "$BATS_TEST_TMPDIR/file/spool"
-    (($(events spool_unusable) >= 1))
+    sleep 1
+    a_minute_passes
+    reconciled false
 }
 
-@test "fault 44: the same, and the spool's disk is full" {
-    local disk=$BATS_TEST_TMPDIR/disk
+# bats test_tags=long
+@test "fault 44: the same, and the next forwarder settles what is pending" {
+    : >"$BATS_TEST_TMPDIR/file"
+    kill_without_spool 10 --spool-directory "$BATS_TEST_TMPDIR/file/spool"
+    wait_until 120 nothing_is_pending
+    reconciled false
+}
+
+# disk_fills, disk_is_freed: whatever is freed in between is taken as well
+disk_fills() {
+    # shellcheck disable=SC2016  # for the inner shell
+    process_start "$BATS_TEST_TMPDIR/filler.pid" /dev/null bash -c \
+        'while :; do dd if=/dev/zero bs=64k oflag=append conv=notrunc of="$1"; sleep 0.1; done' - "$BATS_TEST_TMPDIR/disk/full"
+}
+disk_is_freed() {
+    process_stop "$BATS_TEST_TMPDIR/filler.pid"
+    rm -f "$BATS_TEST_TMPDIR/disk/full"
+}
+
+@test "fault 44: the spool's disk is full and free again under load, and the forwarder killed meanwhile" {
+    local i
     ((EUID == 0)) || skip 'only root can mount a small disk'
-    mkdir "$disk"
-    mount -t tmpfs -o size=20m tmpfs "$disk" || skip 'no disk can be mounted here'
-    dd if=/dev/zero of="$disk/full" bs=64k 2>/dev/null || true
-    kill_without_spool "$(often 4 30)" --spool-directory "$disk/spool"
+    mkdir "$BATS_TEST_TMPDIR/disk"
+    mount -t tmpfs -o size=20m tmpfs "$BATS_TEST_TMPDIR/disk" || skip 'no disk can be mounted here'
+    spool_at "$BATS_TEST_TMPDIR/disk/spool"
+    troubles
+    start --spool-directory "$SPOOL"
+    HEALTH=''
+    load_start --concurrency 32 --rate 300 --batch 5
+    for ((i = 0; i < $(often 2 15); i++)); do
+        disk_fills
+        kill_forwarders 2
+        disk_is_freed
+        kill_forwarders 1
+    done
     (($(events spool_unusable) >= 1))
+    load_stop
+    a_minute_passes
+    HEALTH=healthy
+    reconciled false
 }
 
 @test "fault 44: the spool's directory is removed under load, and the forwarder killed" {

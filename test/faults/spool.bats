@@ -184,6 +184,27 @@ spool_is_mended() {
     equal "$(events spool_unusable)" 1
 }
 
+@test "fault 44: no spool, and the database goes away for minutes while the function works: the outcome counts" {
+    local posting
+    start
+    still_serves
+    wait_logged 1
+    spool_breaks
+    behave 'delay_ms=1000'
+    post "$FIXTURES/text.json" 3>&- &
+    posting=$!
+    sleep 0.4
+    equal "$(sql "SELECT count(*) FROM webhook_routing_pending")" 1
+    gone
+    wait "$posting"
+    # By the clock of the row.
+    sql "UPDATE webhook_routing_pending SET stored_at = stored_at - interval '2 minutes'"
+    back
+    wait_logged 2
+    equal "$(sql "SELECT count(*) FROM webhook_routing_logs WHERE status = 'success'")" 2
+    equal "$(sql "SELECT count(*) FROM webhook_routing_pending")" 0
+}
+
 @test "fault 45: neither spool nor database: 503, and no function is called" {
     start
     still_serves
