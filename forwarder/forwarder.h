@@ -313,6 +313,8 @@ void decide_begin(struct request *request);
 void decide_expired(struct request *request);
 void decide_forget(struct request *request);
 
+/* ---- reply.c ---- */
+
 /* The answer to a request all of whose deliveries are done. */
 void reply_delivered(struct request *request);
 /* An answer of our own: a JSON object that says `problem`. */
@@ -320,6 +322,8 @@ void reply_problem(struct request *request, unsigned status, const char *problem
 /* Bytes of our own, which must live as long as the request. */
 void reply_bytes(struct request *request, unsigned status, const char *type, const char *bytes,
                  size_t length);
+
+/* ---- greeting.c ---- */
 
 void greeting_verify(struct request *request);
 void greeting_health(struct request *request);

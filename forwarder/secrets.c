@@ -9,8 +9,6 @@
 
 #include "forwarder.h"
 
-/* ---- a generation ---- */
-
 /* ---- header fields ---- */
 
 /* Fields that the forwarder itself answers for. */
@@ -94,6 +92,8 @@ static bool secrets_take_headers(struct secrets *secrets, const char *lines, cha
     }
     return true;
 }
+
+/* ---- a generation ---- */
 
 static void secrets_free(struct secrets *secrets)
 {
