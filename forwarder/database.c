@@ -211,6 +211,15 @@ static void database_read_results(struct database *database)
     }
 }
 
+/* Without memory libpq reads an answer and has nothing to hand out: who waits for it would wait
+ * until the link is taken for stalled. Its words are English, since nobody calls setlocale(). */
+static void database_notice_lost(struct database *database)
+{
+    if (database_head(database) != NULL && !database->condemned && PQisBusy(database->connection) &&
+        strstr(PQerrorMessage(database->connection), "out of memory") != NULL)
+        database_condemn(database, "no memory for an answer");
+}
+
 /* libpq could not write everything: ask to be told when it can. */
 static bool database_flush(struct database *database)
 {
@@ -244,6 +253,7 @@ static void database_event(struct loop_source *source, uint32_t events)
     {
         good = PQconsumeInput(database->connection) == 1;
         database_read_results(database);
+        database_notice_lost(database);
     }
     if (good && database->connection != NULL && !database->condemned)
         good = database_flush(database);

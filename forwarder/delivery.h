@@ -120,6 +120,7 @@ struct upstream
     struct upstream *next; /* in the pool */
     struct delivery *delivery;
     struct upstream_url *url; /* NULL: it could not be parsed */
+    bool heard;               /* libcurl has said which socket it waits for, and it is watched */
     unsigned sent;            /* how often libcurl was about to send the request */
     const char *refused;      /* why an address was refused, or the answer is unusable */
     bool has_length;          /* the answer's Content-Length, to notice a second one */
@@ -280,6 +281,8 @@ void upstream_close(struct worker *worker);
  * which ends its transfer. */
 MUST_CHECK struct upstream *upstream_take(struct delivery *delivery);
 void upstream_give_back(struct delivery *delivery);
+/* Whether a byte of the request has left, or may have. */
+MUST_CHECK bool upstream_has_sent(const struct upstream *upstream);
 /* Takes what is finished. */
 void upstream_turn(struct worker *worker);
 /* Starts what was added this turn. */

@@ -103,7 +103,7 @@ static enum attempt_end forward_end(CURLcode code, const struct upstream *upstre
 {
     if (code == CURLE_OK)
         return ATTEMPT_ANSWERED;
-    if (upstream->sent == 0)
+    if (!upstream_has_sent(upstream))
         return ATTEMPT_NOT_REACHED;
     return code == CURLE_OPERATION_TIMEDOUT ? ATTEMPT_TIMED_OUT : ATTEMPT_BROKEN;
 }
@@ -112,16 +112,17 @@ static enum attempt_end forward_end(CURLcode code, const struct upstream *upstre
 static void forward_explain(char *text, size_t size, CURLcode code, unsigned status,
                             const struct upstream *upstream)
 {
+    bool sent = upstream_has_sent(upstream);
+
     if (code == CURLE_OK && status >= 200 && status < 300)
         text[0] = '\0';
     else if (code == CURLE_OK)
         snprintf(text, size, "HTTP %u", status);
     else if (upstream->refused != NULL)
-        snprintf(text, size, "%s: %s", upstream->sent == 0 ? "not reached" : "broken off",
-                 upstream->refused);
+        snprintf(text, size, "%s: %s", sent ? "broken off" : "not reached", upstream->refused);
     else
         snprintf(text, size, "%s: %.120s",
-                 upstream->sent == 0                ? "not reached"
+                 !sent                              ? "not reached"
                  : code == CURLE_OPERATION_TIMEDOUT ? "no answer in time"
                                                     : "broken off",
                  upstream->error[0] != '\0' ? upstream->error : curl_easy_strerror(code));
@@ -217,14 +218,14 @@ void forward_finished(struct upstream *upstream, CURLcode code)
 
 void forward_expired(struct delivery *delivery)
 {
-    bool sent = delivery->attempt.upstream->sent > 0;
+    bool sent = upstream_has_sent(delivery->attempt.upstream);
 
     forward_judge(delivery, sent ? ATTEMPT_TIMED_OUT : ATTEMPT_NOT_REACHED, 0, "no answer in time");
 }
 
 void forward_abort(struct delivery *delivery, const char *why)
 {
-    bool sent = delivery->attempt.upstream->sent > 0;
+    bool sent = upstream_has_sent(delivery->attempt.upstream);
 
     breaker_forget(delivery->attempt.breaker, delivery->attempt.begun_us);
     upstream_give_back(delivery);

@@ -421,7 +421,8 @@ struct worker
 
     CURLM *multi;
     struct loop_timer upstream_timer;
-    bool upstream_due; /* libcurl wants a call without an event */
+    bool upstream_due;  /* libcurl wants a call without an event */
+    bool upstream_lost; /* it had no memory for a transfer */
     struct upstream *upstream_pool;
     size_t upstream_taken; /* handles with a transfer */
     struct upstream_url *urls;

@@ -4,8 +4,8 @@
  *
  * A POST never reaches a function twice by our doing. libcurl sends a request again, silently, when
  * a connection it had kept dies before the first byte of the answer; the second call of
- * upstream_before_sending() for one attempt forbids that. The same call tells what matters most
- * when an attempt fails: before it nothing was sent, after it nobody knows.
+ * upstream_before_sending() for one attempt forbids that. What matters most when an attempt fails
+ * is whether a byte of it has left: upstream_has_sent().
  *
  * libcurl's sockets stay in the epoll set between two requests, so that a kept connection costs no
  * system call. An event on a socket that libcurl does not wait for takes it out of the set. Sockets
@@ -30,11 +30,22 @@ struct upstream_socket
     bool kept;       /* stays in the epoll set between requests */
 };
 
+/* Has libcurl act; returns how many transfers are under way. Without memory it can lose a transfer:
+ * it does not say which socket it waits for, and what it holds of that socket is not to be used. */
+static size_t upstream_act(struct worker *worker, curl_socket_t fd, int events)
+{
+    int running = (int) worker->upstream_taken;
+
+    if (curl_multi_socket_action(worker->multi, fd, events, &running) != CURLM_OK)
+        worker->upstream_lost = worker->upstream_due = true;
+    return (size_t) running;
+}
+
 static void upstream_event(struct loop_source *source, uint32_t events)
 {
     struct worker *worker = source->owner;
     struct upstream_socket *socket = (struct upstream_socket *) source;
-    int running, what = 0;
+    int what = 0;
 
     if (socket->wanted == 0)
     {
@@ -47,7 +58,7 @@ static void upstream_event(struct loop_source *source, uint32_t events)
         what |= CURL_CSELECT_OUT;
     if (events & EPOLLERR)
         what |= CURL_CSELECT_ERR;
-    curl_multi_socket_action(worker->multi, source->fd, what, &running);
+    (void) upstream_act(worker, source->fd, what);
 }
 
 /* The entry of an fd, made when there is none; NULL when memory is used up. */
@@ -80,26 +91,32 @@ static struct upstream_socket *upstream_socket_of(struct worker *worker, int fd)
     return worker->sockets[place];
 }
 
+/* An error from here would end every transfer of the worker: the one that it is about is lost,
+ * which upstream_turn() looks after. */
 static int upstream_wants(CURL *easy, curl_socket_t fd, int what, void *context, void *unused)
 {
     struct worker *worker = context;
     struct upstream_socket *socket = upstream_socket_of(worker, fd);
+    struct upstream *upstream = NULL;
+    bool heard = false;
 
-    (void) easy;
     (void) unused;
-    if (socket == NULL)
-        return -1;
-    socket->wanted = what == CURL_POLL_IN      ? EPOLLIN
-                     : what == CURL_POLL_OUT   ? EPOLLOUT
-                     : what == CURL_POLL_INOUT ? EPOLLIN | EPOLLOUT
-                                               : 0;
-    if (socket->wanted == 0)
+    if (socket != NULL)
     {
-        if (!socket->kept)
+        socket->wanted = what == CURL_POLL_IN      ? EPOLLIN
+                         : what == CURL_POLL_OUT   ? EPOLLOUT
+                         : what == CURL_POLL_INOUT ? EPOLLIN | EPOLLOUT
+                                                   : 0;
+        if (socket->wanted != 0)
+            heard = loop_watch(&worker->loop, &socket->source, socket->wanted);
+        else if (!socket->kept)
             loop_forget(&worker->loop, &socket->source);
-        return 0;
     }
-    return loop_watch(&worker->loop, &socket->source, socket->wanted) ? 0 : -1;
+    if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &upstream) == CURLE_OK && upstream != NULL)
+        upstream->heard = heard;
+    if (!heard && what != CURL_POLL_REMOVE)
+        worker->upstream_lost = worker->upstream_due = true;
+    return 0;
 }
 
 static int upstream_wakes(CURLM *multi, long milliseconds, void *context)
@@ -177,6 +194,16 @@ static int upstream_before_sending(void *context, char *peer, char *local, int p
     (void) peer_port;
     (void) local_port;
     return ++upstream->sent == 1 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+bool upstream_has_sent(const struct upstream *upstream)
+{
+    long written;
+
+    return upstream->sent > 1 ||
+           (upstream->sent == 1 &&
+            (curl_easy_getinfo(upstream->easy, CURLINFO_REQUEST_SIZE, &written) != CURLE_OK ||
+             written > 0));
 }
 
 static size_t upstream_body(char *bytes, size_t size, size_t count, void *context)
@@ -312,6 +339,7 @@ struct upstream *upstream_take(struct delivery *delivery)
     worker->upstream_taken++;
     upstream->delivery = delivery;
     upstream->sent = 0;
+    upstream->heard = false;
     upstream->refused = NULL;
     upstream->has_length = upstream->is_chunked = false;
     upstream->error[0] = '\0';
@@ -337,6 +365,20 @@ void upstream_give_back(struct delivery *delivery)
 
 /* ---- the turn ---- */
 
+/* Ends the transfers that nobody waits for: one of them was lost. */
+static void upstream_end_lost(struct worker *worker)
+{
+    worker->upstream_lost = false;
+    for (struct client *client = worker->clients; client != NULL; client = client->next)
+    {
+        struct delivery *at = client->request == NULL ? NULL : client->request->deliveries;
+
+        for (; at != NULL; at = at->next)
+            if (at->attempt.upstream != NULL && !at->attempt.upstream->heard)
+                forward_finished(at->attempt.upstream, CURLE_OUT_OF_MEMORY);
+    }
+}
+
 void upstream_turn(struct worker *worker)
 {
     CURLMsg *message;
@@ -351,19 +393,21 @@ void upstream_turn(struct worker *worker)
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &upstream) == CURLE_OK)
             forward_finished(upstream, code);
     }
+    if (worker->upstream_lost)
+        upstream_end_lost(worker);
 }
 
 void upstream_start(struct worker *worker)
 {
-    int running = (int) worker->upstream_taken;
+    size_t running = worker->upstream_taken;
 
     for (int rounds = 0; worker->upstream_due && rounds < 4; rounds++)
     {
         worker->upstream_due = false;
-        curl_multi_socket_action(worker->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        running = upstream_act(worker, CURL_SOCKET_TIMEOUT, 0);
     }
     /* A transfer can end right here, and no event will tell. */
-    if ((size_t) running < worker->upstream_taken)
+    if (running < worker->upstream_taken)
         worker->upstream_due = true;
 }
 
