@@ -319,6 +319,7 @@ log_backend() {
 @test "database down: decided by the last rules, logged when it is back, and the handshake works" {
     local down hand health ready
     cluster_server() { as_cluster_user "$(pg_config --bindir)/pg_ctl" -D "$CLUSTER_HOME/data" -w -t 60 "$@"; }
+    wait_rules
     cluster_server -m fast stop >/dev/null
     post "$FIXTURES/text.json"
     down=$status
