@@ -105,5 +105,7 @@ const char *database_sqlstate(const PGresult *result);
 uint64_t retry_pause(unsigned failures);
 /* Whether an error means that this connection will not do better, but a new one may. */
 bool retry_needs_connection(const char *sqlstate);
+/* Whether an error is about what a row holds: it will be refused again, its neighbours may not. */
+bool retry_blames_row(const char *sqlstate);
 
 #endif /* DATABASE_H */

@@ -413,6 +413,7 @@ struct worker
     struct database decide, log;
     struct loop_timer ruleset_timer;
     route_ruleset *ruleset;  /* in force when last heard; NULL: never had any */
+    uint64_t ruleset_hash;   /* of its text */
     route_ruleset *ruleless; /* decides then */
     bool ruleset_asked;
     bool ruleset_heard; /* from the database, by this process */

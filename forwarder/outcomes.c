@@ -8,7 +8,7 @@
  * More rows than --log-queue are not kept in memory: they stay in the spool and come back from
  * there when the queue has room. The same way come the rows of a forwarder that was killed.
  *
- * A row that the database refuses (SQLSTATE class 22 or 23) would keep its neighbours out: the
+ * A row that the database refuses for what it holds (retry.c) would keep its neighbours out: the
  * batch is halved until the row stands alone, and then set aside with a line to the operator.
  */
 #include <stdlib.h>
@@ -171,8 +171,7 @@ static void outcomes_answered(void *context, PGresult *answer)
     if (worker->outcomes.refused)
     {
         sqlstate = database_sqlstate(answer);
-        worker->outcomes.refused_alone =
-            strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
+        worker->outcomes.refused_alone = retry_blames_row(sqlstate);
         outcomes_complain(worker, answer,
                           "the database did not store a batch of log rows; it will be sent again");
         if (retry_needs_connection(sqlstate))

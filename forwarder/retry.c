@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * retry.c: when to ask a database again, and whether on another connection. Pure but for chance.
+ * retry.c: when to ask a database again, whether on another connection, and whether it is the row
+ * that it will never take. Pure but for chance.
  */
+#include <stddef.h>
 #include <string.h>
 
 #include "forwarder.h"
@@ -21,6 +23,14 @@ uint64_t retry_pause(unsigned failures)
     return pause / 2 + pause / 2 * id[15] / 255;
 }
 
+static bool starts_with_any(const char *sqlstate, const char *const starts[], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(sqlstate, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
 bool retry_needs_connection(const char *sqlstate)
 {
     static const char *const STARTS[] = {
@@ -31,8 +41,19 @@ bool retry_needs_connection(const char *sqlstate)
         "57P",   /* the server is shutting down or starting */
         "XX"};
 
-    for (size_t i = 0; i < sizeof STARTS / sizeof *STARTS; i++)
-        if (strncmp(sqlstate, STARTS[i], strlen(STARTS[i])) == 0)
-            return true;
-    return false;
+    return starts_with_any(sqlstate, STARTS, sizeof STARTS / sizeof *STARTS);
+}
+
+bool retry_blames_row(const char *sqlstate)
+{
+    static const char *const STARTS[] = {
+        "21", /* more rows than there may be */
+        "22", /* a value */
+        "23", /* a constraint */
+        "44", /* a view's check */
+        "54", /* a limit, such as that of an index entry */
+        "P0"  /* a trigger's own refusal */
+    };
+
+    return starts_with_any(sqlstate, STARTS, sizeof STARTS / sizeof *STARTS);
 }

@@ -3,7 +3,9 @@
  * ruleset.c: the rules in force, as each worker knows them: what decides here while the database
  * does not, timeouts and fallback policies of the targets, and what the health answer shows.
  * Fetched when the connection opens, when a decision comes back with another version, and every
- * second; compiled only when the version is new.
+ * second; compiled only when they have changed. The version alone does not tell: a database that
+ * was restored, or has lost its last change in a fail-over, can have other rules under the same
+ * one.
  *
  * The same question is the probe of a database that has missed a deadline: while it is suspect it
  * is asked nothing else, and trusted again when it has answered in time.
@@ -13,13 +15,15 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "forwarder.h"
 
 #define REFRESH_US 1000000
 #define PROBE_US 100000 /* between two questions to a suspect */
 
-const char RULESET_STATEMENT[] = "SELECT config_version, snapshot FROM routing_ruleset()";
+const char RULESET_STATEMENT[] = "SELECT snapshot FROM routing_ruleset()";
 
 static void *ruleset_allocate(void *context, size_t size)
 {
@@ -76,6 +80,7 @@ static bool ruleset_adopt(struct worker *worker, const char *snapshot, size_t le
     }
     route_ruleset_free(worker->ruleset);
     worker->ruleset = ruleset;
+    worker->ruleset_hash = XXH3_64bits(snapshot, length);
     ruleset_announce(worker, source);
     return true;
 }
@@ -94,11 +99,10 @@ static void ruleset_trust(struct worker *worker)
 
 static void ruleset_take(struct worker *worker, const PGresult *answer)
 {
-    const char *snapshot = PQgetvalue(answer, 0, 1);
-    size_t length = (size_t) PQgetlength(answer, 0, 1);
+    const char *snapshot = PQgetvalue(answer, 0, 0);
+    size_t length = (size_t) PQgetlength(answer, 0, 0);
 
-    if (worker->ruleset != NULL &&
-        route_ruleset_config(worker->ruleset)->version == atoll(PQgetvalue(answer, 0, 0)))
+    if (worker->ruleset != NULL && worker->ruleset_hash == XXH3_64bits(snapshot, length))
         return;
     if (ruleset_adopt(worker, snapshot, length, "database") && worker->number == 0)
         keep_ruleset(worker->directory, snapshot, length);

@@ -79,10 +79,11 @@ forwarder_spawn() {
         --spool-directory "$STACK/spool" "$@"
 }
 
-# forwarder_start [ARGUMENT]...: the same, and waits until it and the database are there
+# forwarder_start [ARGUMENT]...: the same, and waits until it and the database are there, or until its
+# health is EXPECTED_HEALTH
 forwarder_start() {
     forwarder_spawn "$@"
-    wait_until 15 health_is healthy || {
+    wait_until 15 health_is "${EXPECTED_HEALTH:-healthy}" || {
         tail -n 20 "$STACK/forwarder.log" >&2
         return 1
     }

@@ -116,6 +116,46 @@ connections() {
 }
 connections_are() { [[ $(connections "$1") == "$2" ]]; }
 
+# ---- load ----
+
+# load_begin COUNT RATE [ARGUMENT]...: so many webhooks about jobs of 300 senders, so many a second, in
+# the background
+load_begin() {
+    LOAD_COUNT=$1
+    "$LOAD" --url "$FORWARDER_URL/" --requests "$1" --rate "$2" --concurrency 32 --senders 300 --domain jobs \
+        --first 16000000 --log "$BATS_TEST_TMPDIR/answers" "${@:3}" >"$BATS_TEST_TMPDIR/load.json" 3>&- 4>&- &
+    LOADING=$!
+}
+
+# load_end [MOST [MORE]]: waits for the end of it. Every webhook was answered 200, the slowest within so
+# many ms, and reached one function once; as did so many more, which the test has sent meanwhile.
+load_end() {
+    local all=$((LOAD_COUNT + ${2:-0}))
+    wait "$LOADING" || true
+    cat "$BATS_TEST_TMPDIR/load.json"
+    equal "$(jq -c '[.statuses, .broken, .refused]' "$BATS_TEST_TMPDIR/load.json")" "[{\"200\":$LOAD_COUNT},0,0]" 'answers'
+    between "$(jq '.latency_ms.max | floor' "$BATS_TEST_TMPDIR/load.json")" 0 "${1:-1000}" 'ms for the slowest'
+    equal "$(seen '"\(.total) \(.distinct_message_ids)"')" "$all $all" 'requests at the functions'
+}
+
+# stored N: so many rows, each once, and counted once
+stored() {
+    wait_until 20 logged_are "$1" || true
+    sleep 0.3
+    equal "$(logged)" "$1" 'rows'
+    equal "$(sql "SELECT count(DISTINCT message_id) FROM webhook_routing_logs")" "$1" 'messages'
+    equal "$(counted)" "$1|0" 'requests and errors of the statistics'
+}
+
+# one_side: nobody has changed side, and every row can be computed again
+one_side() {
+    equal "$(sql "SELECT count(*) FROM (SELECT from_number FROM webhook_routing_logs GROUP BY from_number
+                  HAVING count(DISTINCT routed_to) > 1) AS torn")" 0 'senders on both sides'
+    equal "$(sql "SELECT count(*) FROM webhook_routing_logs
+                  WHERE ((routed_to = 'unified') = (bucket < percentage * 100) AND bucket = routing_bucket(from_number)) IS NOT TRUE")" 0 \
+        'rows that do not follow from their bucket'
+}
+
 # ms COMMAND...: sets TOOK_MS
 ms() {
     local began=$EPOCHREALTIME

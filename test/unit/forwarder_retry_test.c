@@ -42,11 +42,26 @@ static void connections(void **state)
         assert_false(retry_needs_connection(SAME[i]));
 }
 
+static void rows(void **state)
+{
+    static const char *const ROW[] = {"21000", "22021", "22P02", "23505",
+                                      "23514", "44000", "54000", "P0001"};
+    static const char *const ALL[] = {"",      "0A000", "25006", "40001", "42501", "42P01",
+                                      "53100", "55P03", "57014", "57P01", "58030", "XX000"};
+
+    (void) state;
+    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++)
+        assert_true(retry_blames_row(ROW[i]));
+    for (size_t i = 0; i < sizeof ALL / sizeof *ALL; i++)
+        assert_false(retry_blames_row(ALL[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pauses),
         cmocka_unit_test(connections),
+        cmocka_unit_test(rows),
     };
 
     return cmocka_run_group_tests_name("forwarder_retry", tests, NULL, NULL);
