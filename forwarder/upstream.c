@@ -31,12 +31,14 @@ struct upstream_socket
 };
 
 /* Has libcurl act; returns how many transfers are under way. Without memory it can lose a transfer:
- * it does not say which socket it waits for, and what it holds of that socket is not to be used. */
+ * it does not say which socket it waits for, and libcurl 7.88 divides by zero when it comes back to
+ * that socket. So it does nothing more until upstream_turn() has ended the transfer. */
 static size_t upstream_act(struct worker *worker, curl_socket_t fd, int events)
 {
     int running = (int) worker->upstream_taken;
 
-    if (curl_multi_socket_action(worker->multi, fd, events, &running) != CURLM_OK)
+    if (!worker->upstream_lost &&
+        curl_multi_socket_action(worker->multi, fd, events, &running) != CURLM_OK)
         worker->upstream_lost = worker->upstream_due = true;
     return (size_t) running;
 }
@@ -401,7 +403,7 @@ void upstream_start(struct worker *worker)
 {
     size_t running = worker->upstream_taken;
 
-    for (int rounds = 0; worker->upstream_due && rounds < 4; rounds++)
+    for (int rounds = 0; worker->upstream_due && !worker->upstream_lost && rounds < 4; rounds++)
     {
         worker->upstream_due = false;
         running = upstream_act(worker, CURL_SOCKET_TIMEOUT, 0);

@@ -1,0 +1,119 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: PostgreSQL
+#
+# Fault 49: allocations fail, one after the other, wherever a webhook goes: it is answered 200 or 503,
+# or its connection closed; the process never crashes, hangs or leaks, what a function got is logged,
+# and the next webhook is served. See short_memory.pl.
+
+setup_file() {
+    load helper
+    skip_sanitized "it has allocations of its own"
+    stack_start faults_memory
+    # What the tests compare with is this file's; the forwarders are each test's.
+    forwarder_stop
+    gcc -O1 -fno-builtin -shared -fPIC -D_GNU_SOURCE -o "$BATS_FILE_TMPDIR/short_memory.so" \
+        "$REPOSITORY/test/faults/short_memory.c"
+}
+
+teardown_file() {
+    load helper
+    stack_stop
+}
+
+setup() {
+    load helper
+    cluster_open "$E2E_DIR/cluster"
+    clean_sheet
+    SPOOL=$BATS_TEST_TMPDIR/spool
+    # shellcheck disable=SC2153  # of stack_start
+    DATABASE=$(cluster_url "$PGDATABASE" e2e_forwarder)
+    WEBHOOK=$FIXTURES/text.json
+}
+
+teardown() { own_forwarder_stop; }
+
+# short OPTION... -- FORWARDER ARGUMENT...
+short() {
+    local options=()
+    while [[ $1 != -- ]]; do
+        options+=("$1")
+        shift
+    done
+    shift
+    DATABASE_URL=$DATABASE PGOPTIONS='' "$REPOSITORY/test/faults/short_memory.pl" \
+        --library "$BATS_FILE_TMPDIR/short_memory.so" --control "$CONTROL_URL" --port "$FORWARDER_PORT" --body "$WEBHOOK" \
+        "${options[@]}" -- "${FORWARDER:-$REPOSITORY/build/webhook-forwarder}" \
+        --listen "127.0.0.1:$FORWARDER_PORT" --admin-listen "127.0.0.1:$ADMIN_PORT" \
+        --functions-url "$FUNCTIONS_URL" --verify-token-file "$STACK/token" --spool-directory "$SPOOL" \
+        --workers 1 --log-interval 1ms --decide-timeout 1s --log-level error \
+        --breaker-failures 1000000 --breaker-minimum 1000000 "$@" 2>"$BATS_TEST_TMPDIR/forwarder.log" || {
+        tail -n 40 "$BATS_TEST_TMPDIR/forwarder.log"
+        return 1
+    }
+}
+
+# all_logged: whatever a function has received is in the log, sooner or later
+all_logged() {
+    seen '.requests[].headers[] | select(.[0] == "X-Correlation-ID") | .[1]' | sort -u >"$BATS_TEST_TMPDIR/received"
+    [[ -s $BATS_TEST_TMPDIR/received ]]
+    wait_until 10 none_missing || {
+        missing
+        return 1
+    }
+}
+missing() {
+    comm -23 "$BATS_TEST_TMPDIR/received" \
+        <(sql "SELECT DISTINCT correlation_id FROM webhook_routing_logs WHERE correlation_id IS NOT NULL" | sort -u)
+}
+none_missing() { [[ -z $(missing) ]]; }
+
+# sweep [-- FORWARDER ARGUMENT...]: one allocation after the other, alone and with all that follow
+sweep() {
+    short "${OPTIONS[@]}" "$@"
+    short --on "${OPTIONS[@]}" "$@"
+    with_database all_logged # what had no link to the database at the end is in the spool
+}
+
+# with_database COMMAND...: while a forwarder has spool and database, and all the memory that it wants
+with_database() (
+    own_forwarder --spool-directory "$SPOOL"
+    "$@"
+    own_forwarder_stop
+    rm -rf "$BATS_TEST_TMPDIR/own"
+)
+
+@test "fault 49: a webhook that is decided, relayed and logged" {
+    OPTIONS=()
+    sweep --
+}
+
+@test "fault 49: a webhook that falls back" {
+    # Without memory for the rows of the fallback there is none: the function's own answer it is.
+    OPTIONS=(--also 500)
+    routing 100
+    behave 'name=wa-webhook-unified&status=500'
+    sweep --
+}
+
+# bats test_tags=long
+@test "fault 49: a mixed batch that is taken apart" {
+    local secret=4c1f2ad1e0d94a0b8d3f5f0c7e6a9b21
+    printf '%s\n' "$secret" >"$BATS_TEST_TMPDIR/app-secrets"
+    WEBHOOK=$FIXTURES/several_senders_mixed.json
+    OPTIONS=(--header "X-Hub-Signature-256: sha256=$(openssl dgst -sha256 -mac HMAC -macopt "key:$secret" -r "$WEBHOOK" | cut -d ' ' -f 1)")
+    sweep -- --app-secret-file "$BATS_TEST_TMPDIR/app-secrets"
+}
+
+@test "fault 49: the spool is unusable: committed in the database before the relay" {
+    OPTIONS=(--health degraded)
+    sweep -- --spool-directory /dev/null/none
+}
+
+@test "fault 49: without a database: decided by the last rules, stored from the spool later" {
+    OPTIONS=(--health degraded)
+    with_database wait_rules # which it leaves in the spool's directory
+    DATABASE="host=127.0.0.1 port=$(free_port) dbname=none"
+    short "${OPTIONS[@]}" --
+    short --on "${OPTIONS[@]}" --
+    with_database all_logged
+}
