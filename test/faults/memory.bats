@@ -87,6 +87,7 @@ with_database() (
     sweep --
 }
 
+# bats test_tags=long
 @test "fault 49: a webhook that falls back" {
     # Without memory for the rows of the fallback there is none: the function's own answer it is.
     OPTIONS=(--also 500)
