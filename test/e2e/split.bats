@@ -377,7 +377,9 @@ cluster_server() { as_cluster_user "$(pg_config --bindir)/pg_ctl" -D "$CLUSTER_H
     post_signed "$BATCH"
     equal "$status" 200
     delivered "$BATCH"
-    (($(awk '/VmHWM/ { print $2 }' "/proc/$(forwarder_pid)/status") - before < 16 * 1024))
+    # A sanitizer keeps what is freed.
+    [[ -n ${SANITIZER_REPORTS:-} ]] ||
+        (($(awk '/VmHWM/ { print $2 }' "/proc/$(forwarder_pid)/status") - before < 16 * 1024))
     # Where --max-buffer has room for the webhook but not for its parts, nothing is relayed at all.
     own_forwarder_stop
     rm -r "$BATS_TEST_TMPDIR/own"
