@@ -332,6 +332,22 @@ static bool database_prepare(struct database *database)
     return database_sync(database, database_all_prepared, database);
 }
 
+/* What the server says beside an answer can hold anything, a row included: only its kind is told.
+ */
+static void database_noticed(void *context, const PGresult *notice)
+{
+    struct database *database = context;
+    struct log_line line;
+
+    if (!log_begin_limited(&line, LOG_INFO, "database_notice", "the database has a remark",
+                           &database->limiter))
+        return;
+    log_text(&line, "link", database->link);
+    log_text(&line, "severity", PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED));
+    log_text(&line, "sqlstate", database_sqlstate(notice));
+    log_end(&line);
+}
+
 /* The connector's thread has finished, well or not. */
 static void database_opened(struct loop_source *source, uint32_t events)
 {
@@ -344,10 +360,13 @@ static void database_opened(struct loop_source *source, uint32_t events)
     database->connector = NULL;
     connector_leave(connector);
     if (database->connection == NULL)
+    {
         database_drop(database, "out of memory");
-    else
-        database_check(database, PQstatus(database->connection) == CONNECTION_OK &&
-                                     database_prepare(database));
+        return;
+    }
+    PQsetNoticeReceiver(database->connection, database_noticed, database);
+    database_check(database,
+                   PQstatus(database->connection) == CONNECTION_OK && database_prepare(database));
 }
 
 static void database_connect(struct loop_timer *timer)
@@ -437,7 +456,9 @@ bool database_sync(struct database *database, database_answer answer, void *cont
         return false;
     database_put(database, true, answer, context, NULL);
     database->unsynced = false;
-    return database_flush(database);
+    if (!database_flush(database)) /* it is under way: whoever waits will hear that it broke */
+        database_condemn(database, PQerrorMessage(database->connection));
+    return true;
 }
 
 void database_turn(struct database *database)

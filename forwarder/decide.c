@@ -63,13 +63,20 @@ void decide_forget(struct request *request)
 
 /* ---- carrying a decision out ---- */
 
+static void decide_without(struct request *request, const char *event, const char *why);
+
 /* Deliveries are planned, or the client has to come again. */
 static void decide_carry_out(struct request *request, struct plan *plan, bool good)
 {
     if (!good || !plan_finish(plan))
     {
         plan_give_up(plan);
-        reply_problem(request, 503, "no room to log and deliver the webhook");
+        if (plan->differs) /* never so with the engine here */
+            decide_without(request, "items_differ",
+                           "the database counts the items of a webhook otherwise: is the extension "
+                           "of another version?");
+        else
+            reply_problem(request, 503, "no room to log and deliver the webhook");
         return;
     }
     request_enter(request, REQUEST_DELIVERING, 0);

@@ -123,6 +123,7 @@ struct upstream
     bool heard;               /* libcurl has said which socket it waits for, and it is watched */
     unsigned sent;            /* how often libcurl was about to send the request */
     const char *refused;      /* why an address was refused, or the answer is unusable */
+    bool ours;                /* what failed is the forwarder's own memory or files */
     bool has_length;          /* the answer's Content-Length, to notice a second one */
     long long length;
     bool is_chunked; /* the answer has a Transfer-Encoding */
@@ -219,6 +220,7 @@ struct plan
     bool split;
     uint16_t *parts; /* of each item the number of its delivery, when split */
     size_t item;     /* the next one */
+    bool differs;    /* who decided counts the items otherwise than we do */
 };
 
 /* For a request in state DECIDING: plan_begin, plan_item for each item in order (the whole again
@@ -242,8 +244,11 @@ struct recording
     struct delivery_list spooled;    /* DECIDED was given to the spool, by rising tickets */
     struct delivery_list unspooled;  /* the spool does not take them */
     struct delivery_list committing; /* the database has been asked to commit them */
-    bool commit_refused;
-    bool unwritten; /* something was given to the spool since its last write */
+    bool commit_asked;   /* its sync has not come back, whatever is left in `committing` */
+    bool commit_refused; /* it met an error, */
+    bool rows_at_fault;  /* of what its rows hold */
+    size_t singly;       /* so many of the first unspooled are committed each alone */
+    bool unwritten;      /* something was given to the spool since its last write */
 };
 
 void recording_begin(struct delivery *delivery);

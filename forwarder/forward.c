@@ -9,7 +9,7 @@
 
 #include "forwarder.h"
 
-#define LEAST_ATTEMPT_US 50000 /* with less time left there is no second attempt */
+#define LEAST_ATTEMPT_US 50000 /* with less time left no attempt is made */
 /* libcurl keeps an attempt's time; ours is for the case that it does not. */
 #define GRACE_US 1000000
 
@@ -69,11 +69,13 @@ void forward_attempt(struct delivery *delivery)
 
     ruleset_target(worker, attempt->webhook, &attempt->timeout_us, &attempt->policy);
     if (attempt->timeout_us > left)
-        attempt->timeout_us = left > 1000 ? left : 1000;
+        attempt->timeout_us = left;
     delivery_enter(delivery, DELIVERY_ATTEMPTING, now + attempt->timeout_us + GRACE_US);
     attempt->breaker = breaker_of(&worker->breakers, attempt->webhook);
     attempt->begun_us = now;
-    if (!breaker_allows(attempt->breaker, now))
+    if (left < LEAST_ATTEMPT_US)
+        forward_judge(delivery, ATTEMPT_NOT_REACHED, 0, "not reached: --total-timeout is over");
+    else if (!breaker_allows(attempt->breaker, now))
         forward_judge(delivery, ATTEMPT_NOT_REACHED, 0, "not reached: its breaker is open");
     else if (!forward_start(delivery))
     {
@@ -145,7 +147,8 @@ static void forward_report(const struct delivery *delivery, unsigned status, con
     log_end(&line);
 }
 
-/* What the attempt says about its function. One that was never made says nothing. */
+/* What the attempt says about its function. One that was never made, or that failed for want of our
+ * own memory or files, says nothing. */
 static void forward_tell_breaker(struct delivery *delivery, enum attempt_end end, unsigned status)
 {
     struct worker *worker = delivery->worker;
@@ -153,6 +156,11 @@ static void forward_tell_breaker(struct delivery *delivery, enum attempt_end end
     bool failed = relay_is_failure(end, status, delivery->fallback_webhook != NULL);
     struct log_line line;
 
+    if (attempt->upstream != NULL && attempt->upstream->ours)
+    {
+        breaker_forget(attempt->breaker, attempt->begun_us);
+        return;
+    }
     if (attempt->started_us == 0 ||
         !breaker_record(attempt->breaker, failed, attempt->begun_us, worker->loop.now_us,
                         &worker->breaker_settings) ||
@@ -209,6 +217,7 @@ void forward_finished(struct upstream *upstream, CURLcode code)
     char why[ERROR_LIMIT];
     long status = 0;
 
+    upstream->ours |= code == CURLE_OUT_OF_MEMORY;
     if (curl_easy_getinfo(upstream->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK ||
         status < 0 || status > 999)
         status = 0;

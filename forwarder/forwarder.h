@@ -347,13 +347,14 @@ void ruleset_refused(struct worker *worker, const char *sqlstate, const char *me
 /* What decides here: the last rules, else rules that know nothing but --default-target; then
  * *version is 0. */
 const route_ruleset *ruleset_last(const struct worker *worker, int64_t *version);
-/* Timeout and policy of a target: its own or the defaults. */
+/* Timeout and policy of a target, its own or the defaults: by the rules that the worker knows,
+ * which can be a moment older than those that decided. */
 void ruleset_target(const struct worker *worker, const char *name, uint64_t *timeout_us,
                     route_fallback_policy *policy);
 
 /* ---- keep.c: the last rules in a file ---- */
 
-/* Writes them, in a while. */
+/* Writes them, in a while, unless they are what was written last and still there. Worker 0 only. */
 void keep_ruleset(const struct spool_directory *directory, const char *text, size_t length);
 /* What is there, not checked; NULL when there is nothing. The caller frees it. */
 char *keep_recall(const struct spool_directory *directory, size_t *length);
@@ -413,10 +414,12 @@ struct worker
     struct database decide, log;
     struct loop_timer ruleset_timer;
     route_ruleset *ruleset;  /* in force when last heard; NULL: never had any */
-    uint64_t ruleset_hash;   /* of its text */
     route_ruleset *ruleless; /* decides then */
     bool ruleset_asked;
     bool ruleset_heard; /* from the database, by this process */
+    bool ruleset_void;  /* the database has said that there are none */
+    char *ruleset_text; /* the snapshot that is in force */
+    size_t ruleset_length;
     uint64_t ruleset_asked_us;
     bool suspect; /* the database has missed a deadline and is not asked */
 

@@ -12,18 +12,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "forwarder.h"
 
 #define NAME "ruleset"
 #define LONGEST ((off_t) 64 << 20)
 
-/* One writer at a time, and of two texts the later one stays. */
-static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t last_written;
+/* One writer at a time; what it has written is only believed when it succeeded. */
+static _Atomic bool writing, failed;
 
 struct keeping
 {
-    uint64_t number;
     size_t length;
     char directory[4096];
     char text[];
@@ -57,7 +58,7 @@ static bool keep_write(int fd, const char *text, size_t length)
     return fdatasync(fd) == 0;
 }
 
-static void keep_replace(const struct keeping *keeping)
+static bool keep_replace(const struct keeping *keeping)
 {
     int directory = open(keeping->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int fd = directory < 0 ? -1
@@ -72,47 +73,68 @@ static void keep_replace(const struct keeping *keeping)
         close(fd);
     if (directory >= 0)
         close(directory);
+    return good;
 }
 
 static void *keep_run(void *argument)
 {
     struct keeping *keeping = argument;
 
-    pthread_mutex_lock(&writing);
-    if (keeping->number > last_written)
-    {
-        keep_replace(keeping);
-        last_written = keeping->number;
-    }
-    pthread_mutex_unlock(&writing);
+    atomic_store(&failed, !keep_replace(keeping));
     free(keeping);
+    atomic_store(&writing, false);
     return NULL;
 }
 
-void keep_ruleset(const struct spool_directory *directory, const char *text, size_t length)
+static bool keep_start(struct keeping *keeping)
 {
-    static uint64_t number; /* worker 0 alone calls this */
-    const char *path = spool_directory_path(directory);
-    struct keeping *keeping;
     pthread_attr_t attributes;
     pthread_t thread;
     bool started = false;
 
-    if (*path == '\0' || strlen(path) >= sizeof keeping->directory ||
-        (keeping = malloc(sizeof *keeping + length)) == NULL)
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    started = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
+              pthread_create(&thread, &attributes, keep_run, keeping) == 0;
+    pthread_attr_destroy(&attributes);
+    return started;
+}
+
+/* Whether the file is there, as it was written last. */
+static bool keep_has(const char *directory, const char *text, size_t length)
+{
+    static uint64_t last; /* hash of the last text; its length is in it too */
+    uint64_t hash = XXH3_64bits_withSeed(text, length, length);
+    char path[4096 + sizeof NAME + 1];
+    bool there;
+
+    snprintf(path, sizeof path, "%s/" NAME, directory);
+    there = last == hash && !atomic_load(&failed) && access(path, F_OK) == 0;
+    last = hash;
+    return there;
+}
+
+void keep_ruleset(const struct spool_directory *directory, const char *text, size_t length)
+{
+    const char *path = spool_directory_path(directory);
+    struct keeping *keeping;
+
+    if (*path == '\0' || strlen(path) >= sizeof keeping->directory || atomic_load(&writing) ||
+        keep_has(path, text, length))
         return;
-    keeping->number = ++number;
+    keeping = malloc(sizeof *keeping + length);
+    atomic_store(&failed, keeping == NULL);
+    if (keeping == NULL)
+        return;
     keeping->length = length;
     strcpy(keeping->directory, path);
     memcpy(keeping->text, text, length);
-    if (pthread_attr_init(&attributes) == 0)
-    {
-        started = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
-                  pthread_create(&thread, &attributes, keep_run, keeping) == 0;
-        pthread_attr_destroy(&attributes);
-    }
-    if (!started)
-        free(keeping);
+    atomic_store(&writing, true);
+    if (keep_start(keeping))
+        return;
+    free(keeping);
+    atomic_store(&failed, true);
+    atomic_store(&writing, false);
 }
 
 char *keep_recall(const struct spool_directory *directory, size_t *length)

@@ -22,6 +22,8 @@
  * buffer. */
 #define MAX_BODY_MOST ((size_t) 512 << 20)
 #define LOG_BATCH_MOST 10000
+/* What is pending in the database for a minute is taken for cut off. */
+#define TOTAL_TIMEOUT_MOST 55000000u
 #define SPOOL_LEAST ((size_t) 4 << 20) /* two segments of the least size */
 
 enum option_kind
@@ -468,6 +470,8 @@ static bool check_together(const struct options *options, struct complaint *comp
         return complain(complaint, "--log-batch is more than --log-queue can hold");
     if (options->log_batch > LOG_BATCH_MOST)
         return complain(complaint, "--log-batch: at most %d", LOG_BATCH_MOST);
+    if (options->total_timeout > TOTAL_TIMEOUT_MOST)
+        return complain(complaint, "--total-timeout: at most 55s");
     if (options->max_body > MAX_BODY_MOST)
         return complain(complaint, "--max-body: at most 512MiB");
     if (options->spool_size < options->workers * SPOOL_LEAST)

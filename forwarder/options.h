@@ -90,7 +90,7 @@
     OPTION(attempt_timeout, DURATION, "attempt-timeout", "10s", "TIME", "",                        \
            "for one function's whole answer, unless the target has a timeout of its own")          \
     OPTION(total_timeout, DURATION, "total-timeout", "15s", "TIME", "",                            \
-           "for all attempts of one webhook together")                                             \
+           "for all attempts of one webhook together, at most 55s")                                             \
     OPTION(header_timeout, DURATION, "header-timeout", "10s", "TIME", "",                          \
            "for a request's header, from its first line or the opening of the connection")         \
     OPTION(receive_timeout, DURATION, "receive-timeout", "30s", "TIME", "",                        \

@@ -22,7 +22,6 @@
 const struct database_statement LOG_STATEMENTS[] = {
     {"store", ROWS_STATEMENT, OUTCOME_COLUMNS, ROWS_TYPES},
     {"pending", ROWS_PENDING_STATEMENT, OUTCOME_COLUMNS, ROWS_TYPES},
-    {"maintain", MAINTENANCE_STATEMENT, 0, NULL},
 };
 const size_t LOG_STATEMENT_COUNT = sizeof LOG_STATEMENTS / sizeof *LOG_STATEMENTS;
 
@@ -253,7 +252,7 @@ bool outcomes_send_pending(struct worker *worker, const struct outcome *first, s
 {
     if (!outcomes_send_rows(worker, "pending", first, count, answer, committed))
         return false;
-    maintenance_soon(worker);
+    maintenance_note_pending(worker);
     return true;
 }
 
@@ -295,7 +294,6 @@ void outcomes_ready(void *owner)
 
     worker->outcomes.retry_us = 0;
     worker->outcomes.failures = 0;
-    maintenance_ready(worker);
 }
 
 bool outcomes_open(struct worker *worker)

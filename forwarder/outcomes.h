@@ -127,22 +127,20 @@ bool outcomes_settled(const struct worker *worker);
 /* An error of the database, to the operator: without what it might quote of a row. */
 void outcomes_complain(struct worker *worker, const PGresult *answer, const char *message);
 
-/* ---- maintenance.c: routing_maintain(), by one worker only ---- */
-
-extern const char MAINTENANCE_STATEMENT[];
+/* ---- maintenance.c: routing_maintain(), by worker 0, on a connection of its own ---- */
 
 struct maintenance
 {
+    struct database link;
     struct loop_timer timer;
-    bool opened; /* the log link has opened, and it has not been called since */
+    uint64_t next_us; /* of the hourly call */
 };
 
 MUST_CHECK bool maintenance_open(struct worker *worker);
 void maintenance_close(struct worker *worker);
-/* The database is there. */
-void maintenance_ready(struct worker *worker);
-/* Decisions are pending in the database: those whose outcome never comes are settled in a minute.
- */
-void maintenance_soon(struct worker *worker);
+void maintenance_turn(struct worker *worker);
+/* Decisions have been committed as pending: those whose outcome never comes are settled in a while.
+ * Any worker. */
+void maintenance_note_pending(const struct worker *worker);
 
 #endif /* OUTCOMES_H */

@@ -105,8 +105,9 @@ bool plan_item(struct plan *plan, const struct decided *item)
 
     if (plan->split)
     {
-        if (plan->item >= plan->request->item_count)
-            return false; /* two parsers that do not agree: nothing is safe to cut */
+        plan->differs = plan->item >= plan->request->item_count;
+        if (plan->differs)
+            return false; /* nothing is safe to cut */
         delivery = plan_part(plan, item, &number);
         plan->parts[plan->item] = number;
     }
@@ -150,8 +151,10 @@ static bool plan_cut(struct plan *plan, struct delivery *part, uint16_t number)
 bool plan_finish(struct plan *plan)
 {
     uint16_t number = 0;
-    bool good = plan->item > 0 && (!plan->split || plan->item == plan->request->item_count);
+    bool good;
 
+    plan->differs = plan->item == 0 || (plan->split && plan->item != plan->request->item_count);
+    good = !plan->differs;
     if (plan->split)
         for (struct delivery *part = plan->request->deliveries; good && part != NULL;
              part = part->next)

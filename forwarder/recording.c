@@ -13,7 +13,8 @@
 
 /* For the spool's disk or the database's commit, before the client is told to come again. */
 #define PATIENCE_US 2000000
-/* Rounds of one turn: a skipped attempt leads to a fallback, whose rows are written in the next. */
+/* Rounds of one turn: a skipped attempt leads to a fallback, whose rows are written in the next,
+ * and whose outcome, when it is skipped too, in the one after. There is no fourth. */
 #define ROUNDS 4
 
 /* ---- lists ---- */
@@ -104,30 +105,75 @@ static void recording_answered(void *context, PGresult *answer)
 {
     struct worker *worker = context;
 
-    worker->recording.commit_refused = answer == NULL || PQresultStatus(answer) != PGRES_TUPLES_OK;
-    if (answer != NULL && worker->recording.commit_refused)
+    struct recording *recording = &worker->recording;
+
+    recording->commit_refused = answer == NULL || PQresultStatus(answer) != PGRES_TUPLES_OK;
+    recording->rows_at_fault = answer != NULL && retry_blames_row(database_sqlstate(answer));
+    if (answer != NULL && recording->commit_refused)
         outcomes_complain(worker, answer, "the database did not commit decisions");
     PQclear(answer);
 }
 
-/* The sync behind them: only now they are committed, or not. */
+/* One of them is refused for what it holds: they are committed one by one. */
+static void recording_single_out(struct recording *recording, struct delivery_list list)
+{
+    recording->singly = 0;
+    for (struct delivery *at = list.first; at != NULL; at = at->next_recorded)
+        recording->singly++;
+    list.last->next_recorded = recording->unspooled.first;
+    if (recording->unspooled.first == NULL)
+        recording->unspooled.last = list.last;
+    recording->unspooled.first = list.first;
+}
+
+/* They are committed, or not; `answered`: that is certain. */
+static void recording_settle(const struct recording *recording, struct delivery_list *list,
+                             bool answered)
+{
+    struct delivery *delivery;
+
+    while ((delivery = list_take(list)) != NULL)
+        if (answered && !recording->commit_refused)
+            forward_attempt(delivery);
+        else
+            recording_fail(delivery, answered, "the database did not commit the decision");
+}
+
+/* The sync behind them: only now they are committed, or not. Those whose patience has ended
+ * meanwhile are not in the list any more. */
 static void recording_committed(void *context, PGresult *answer)
 {
     struct worker *worker = context;
     struct recording *recording = &worker->recording;
     struct delivery_list list = recording->committing;
-    struct delivery *delivery;
 
     recording->committing = (struct delivery_list){NULL, NULL};
-    while ((delivery = list_take(&list)) != NULL)
-        if (answer != NULL && !recording->commit_refused)
-            forward_attempt(delivery);
-        else
-            recording_fail(delivery, answer != NULL, "the database did not commit the decision");
+    recording->commit_asked = false;
+    if (answer != NULL && recording->commit_refused && recording->rows_at_fault &&
+        list.first != NULL && list.first != list.last)
+        recording_single_out(recording, list);
+    else
+        recording_settle(recording, &list, answer != NULL);
     PQclear(answer);
 }
 
-/* Links the rows of all that wait into one list, and back into one for each. */
+/* Takes what the next commit is to hold out of those that wait: all, or one. */
+static struct delivery_list recording_next(struct recording *recording)
+{
+    struct delivery_list next = recording->unspooled;
+
+    if (recording->singly == 0)
+    {
+        recording->unspooled = (struct delivery_list){NULL, NULL};
+        return next;
+    }
+    recording->singly--;
+    next.last = list_take(&recording->unspooled);
+    next.last->next_recorded = NULL;
+    return next;
+}
+
+/* Links the rows of all of them into one list, and back into one for each. */
 static size_t recording_link(struct delivery_list *list, bool together)
 {
     size_t count = 0;
@@ -142,19 +188,22 @@ static size_t recording_link(struct delivery_list *list, bool together)
     return count;
 }
 
-static bool recording_commit(struct worker *worker)
+/* One commit is under way at a time. */
+static void recording_commit(struct worker *worker)
 {
     struct recording *recording = &worker->recording;
-    size_t count = recording_link(&recording->unspooled, true);
-    bool sent = outcomes_send_pending(worker, recording->unspooled.first->rows, count,
-                                      recording_answered, recording_committed);
+    struct delivery_list next = recording_next(recording);
+    size_t count = recording_link(&next, true);
+    struct delivery *delivery;
 
-    (void) recording_link(&recording->unspooled, false);
-    if (!sent)
-        return false;
-    recording->committing = recording->unspooled;
-    recording->unspooled = (struct delivery_list){NULL, NULL};
-    return true;
+    recording->commit_asked = outcomes_send_pending(worker, next.first->rows, count,
+                                                    recording_answered, recording_committed);
+    (void) recording_link(&next, false);
+    if (recording->commit_asked)
+        recording->committing = next;
+    else
+        while ((delivery = list_take(&next)) != NULL)
+            recording_fail(delivery, true, "neither the spool nor the database takes the decision");
 }
 
 /* ---- the turn ---- */
@@ -185,16 +234,9 @@ static void recording_turn_spooled(struct worker *worker)
     }
 }
 
-static void recording_turn_unspooled(struct worker *worker)
+static bool recording_may_commit(const struct recording *recording)
 {
-    struct recording *recording = &worker->recording;
-    struct delivery *delivery;
-
-    if (recording->unspooled.first == NULL || recording->committing.first != NULL ||
-        recording_commit(worker))
-        return;
-    while ((delivery = list_take(&recording->unspooled)) != NULL)
-        recording_fail(delivery, true, "neither the spool nor the database takes the decision");
+    return recording->unspooled.first != NULL && !recording->commit_asked;
 }
 
 void recording_turn(struct worker *worker)
@@ -202,7 +244,8 @@ void recording_turn(struct worker *worker)
     for (int round = 0; round < ROUNDS; round++)
     {
         recording_turn_spooled(worker);
-        recording_turn_unspooled(worker);
+        while (recording_may_commit(&worker->recording))
+            recording_commit(worker);
         if (!worker->recording.unwritten)
             return;
     }
@@ -211,6 +254,5 @@ void recording_turn(struct worker *worker)
 
 bool recording_due(const struct worker *worker)
 {
-    return worker->recording.unwritten || (worker->recording.unspooled.first != NULL &&
-                                           worker->recording.committing.first == NULL);
+    return worker->recording.unwritten || recording_may_commit(&worker->recording);
 }

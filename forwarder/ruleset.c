@@ -3,9 +3,9 @@
  * ruleset.c: the rules in force, as each worker knows them: what decides here while the database
  * does not, timeouts and fallback policies of the targets, and what the health answer shows.
  * Fetched when the connection opens, when a decision comes back with another version, and every
- * second; compiled only when they have changed. The version alone does not tell: a database that
- * was restored, or has lost its last change in a fail-over, can have other rules under the same
- * one.
+ * second; compiled only when their text has changed. The version alone does not tell: a database
+ * that was restored, or has lost its last change in a fail-over, can have other rules under the
+ * same one.
  *
  * The same question is the probe of a database that has missed a deadline: while it is suspect it
  * is asked nothing else, and trusted again when it has answered in time.
@@ -15,8 +15,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "forwarder.h"
 
@@ -67,7 +65,18 @@ static void ruleset_announce(const struct worker *worker, const char *source)
     log_end(&line);
 }
 
-static bool ruleset_adopt(struct worker *worker, const char *snapshot, size_t length,
+/* The text that is in force: to see a change by, and to keep. Without memory for it the same rules
+ * are compiled again at the next answer. */
+static void ruleset_remember(struct worker *worker, const char *snapshot, size_t length)
+{
+    free(worker->ruleset_text);
+    worker->ruleset_text = malloc(length + 1);
+    worker->ruleset_length = length;
+    if (worker->ruleset_text != NULL)
+        memcpy(worker->ruleset_text, snapshot, length);
+}
+
+static void ruleset_adopt(struct worker *worker, const char *snapshot, size_t length,
                           const char *source)
 {
     route_error error;
@@ -76,16 +85,32 @@ static bool ruleset_adopt(struct worker *worker, const char *snapshot, size_t le
     if (ruleset == NULL)
     {
         ruleset_complain(worker, "ruleset_unusable", "the rules cannot be used", error.message);
-        return false;
+        return;
     }
     route_ruleset_free(worker->ruleset);
     worker->ruleset = ruleset;
-    worker->ruleset_hash = XXH3_64bits(snapshot, length);
+    ruleset_remember(worker, snapshot, length);
     ruleset_announce(worker, source);
-    return true;
 }
 
 /* ---- asking ---- */
+
+/* One worker writes what is in force into the spool's directory, unless it is there. */
+static void ruleset_keep(const struct worker *worker)
+{
+    if (worker->number == 0 && worker->ruleset_text != NULL)
+        keep_ruleset(worker->directory, worker->ruleset_text, worker->ruleset_length);
+}
+
+static void ruleset_recall(struct worker *worker)
+{
+    size_t length;
+    char *snapshot = keep_recall(worker->directory, &length);
+
+    if (snapshot != NULL)
+        ruleset_adopt(worker, snapshot, length, "disk");
+    free(snapshot);
+}
 
 /* An answer in time clears a suspect. */
 static void ruleset_trust(struct worker *worker)
@@ -102,10 +127,12 @@ static void ruleset_take(struct worker *worker, const PGresult *answer)
     const char *snapshot = PQgetvalue(answer, 0, 0);
     size_t length = (size_t) PQgetlength(answer, 0, 0);
 
-    if (worker->ruleset != NULL && worker->ruleset_hash == XXH3_64bits(snapshot, length))
-        return;
-    if (ruleset_adopt(worker, snapshot, length, "database") && worker->number == 0)
-        keep_ruleset(worker->directory, snapshot, length);
+    worker->ruleset_heard = true;
+    worker->ruleset_void = false;
+    if (worker->ruleset == NULL || worker->ruleset_text == NULL ||
+        worker->ruleset_length != length || memcmp(worker->ruleset_text, snapshot, length) != 0)
+        ruleset_adopt(worker, snapshot, length, "database");
+    ruleset_keep(worker);
 }
 
 static void ruleset_answered(void *context, PGresult *answer)
@@ -120,7 +147,6 @@ static void ruleset_answered(void *context, PGresult *answer)
                          PQresultErrorMessage(answer));
     else
     {
-        worker->ruleset_heard = true;
         ruleset_trust(worker);
         ruleset_take(worker, answer);
     }
@@ -141,6 +167,8 @@ static void ruleset_due(struct loop_timer *timer)
     struct worker *worker = timer->owner;
 
     ruleset_refresh(worker);
+    if (worker->ruleset == NULL && !worker->ruleset_void)
+        ruleset_recall(worker); /* the directory may be there by now */
     loop_arm(&worker->loop, timer, worker->loop.now_us + (worker->suspect ? PROBE_US : REFRESH_US));
 }
 
@@ -167,6 +195,7 @@ void ruleset_refused(struct worker *worker, const char *sqlstate, const char *me
                      message);
     route_ruleset_free(worker->ruleset);
     worker->ruleset = NULL;
+    worker->ruleset_void = true;
 }
 
 /* ---- start and end ---- */
@@ -187,16 +216,6 @@ static route_ruleset *ruleset_make_ruleless(const char *target)
                : NULL;
 }
 
-static void ruleset_recall(struct worker *worker)
-{
-    size_t length;
-    char *snapshot = keep_recall(worker->directory, &length);
-
-    if (snapshot != NULL)
-        (void) ruleset_adopt(worker, snapshot, length, "disk");
-    free(snapshot);
-}
-
 bool ruleset_open(struct worker *worker)
 {
     worker->ruleless = ruleset_make_ruleless(worker->options->default_target);
@@ -214,6 +233,8 @@ void ruleset_close(struct worker *worker)
     route_ruleset_free(worker->ruleset);
     route_ruleset_free(worker->ruleless);
     worker->ruleset = worker->ruleless = NULL;
+    free(worker->ruleset_text);
+    worker->ruleset_text = NULL;
 }
 
 /* ---- for the others ---- */

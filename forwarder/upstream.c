@@ -160,12 +160,14 @@ static curl_socket_t upstream_open_socket(void *context, curlsocktype purpose,
         return CURL_SOCKET_BAD;
     }
     fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    upstream->ours = fd < 0 && errno != EAFNOSUPPORT;
     if (fd < 0)
         return CURL_SOCKET_BAD;
     socket_entry = upstream_socket_of(upstream->delivery->worker, fd);
     if (socket_entry == NULL)
     {
         close(fd);
+        upstream->ours = true;
         return CURL_SOCKET_BAD;
     }
     socket_entry->source.watched = 0; /* a new socket under an old number */
@@ -218,7 +220,10 @@ static size_t upstream_body(char *bytes, size_t size, size_t count, void *contex
     if (body->length + count > worker->options->max_reply)
         upstream->refused = "the answer is longer than --max-reply";
     else if (!buffer_append(worker, body, bytes, count))
+    {
         upstream->refused = "--max-buffer has no room for the answer";
+        upstream->ours = true;
+    }
     else
         return count;
     return 0;
@@ -343,6 +348,7 @@ struct upstream *upstream_take(struct delivery *delivery)
     upstream->sent = 0;
     upstream->heard = false;
     upstream->refused = NULL;
+    upstream->ours = false;
     upstream->has_length = upstream->is_chunked = false;
     upstream->error[0] = '\0';
     delivery->answer.content_type[0] = delivery->answer.content_encoding[0] = '\0';

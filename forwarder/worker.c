@@ -90,6 +90,7 @@ static uint64_t worker_turn(struct worker *worker, uint64_t until_us)
     database_turn(&worker->decide);
     outcomes_turn(worker);
     database_turn(&worker->log);
+    maintenance_turn(worker);
     worker_publish(worker);
     return until_us;
 }
@@ -190,7 +191,7 @@ static void worker_take_secrets(struct worker *worker)
         return;
     secrets_release(worker->secrets);
     worker->secrets = offered;
-    worker->decide.url = worker->log.url = offered->database_url;
+    worker->decide.url = worker->log.url = worker->maintenance.link.url = offered->database_url;
 }
 
 /* The order itself is looked at every turn. */

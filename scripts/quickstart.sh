@@ -104,7 +104,7 @@ start_forwarder() {
     FORWARDER_URL=http://127.0.0.1:$port
     ADMIN_URL=http://127.0.0.1:$admin_port
     echo quickstart >"$token"
-    mkdir -p -m 700 "$CLUSTER_HOME/spool"
+    mkdir -p "$CLUSTER_HOME/spool"
     own "$token" "$CLUSTER_HOME/spool"
     : >"$CLUSTER_DIR/forwarder.log"
     DATABASE_URL=$(cluster_url "$DATABASE" "$ROLE") process_start \

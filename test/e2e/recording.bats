@@ -1,0 +1,109 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: PostgreSQL
+#
+# Rows before the relay when there is no spool: the database commits them, however long it takes and whatever
+# it refuses; and what else the forwarder keeps on the disk or says of the database.
+
+setup_file() {
+    load helper
+    stack_start e2e_recording
+}
+
+teardown_file() {
+    load helper
+    stack_stop
+}
+
+setup() {
+    load helper
+    cluster_open "$E2E_DIR/cluster"
+    clean_sheet
+    SPOOL=$STACK/spool
+}
+
+teardown() {
+    sql "DROP FUNCTION IF EXISTS slow_pending() CASCADE" "DROP FUNCTION IF EXISTS remark() CASCADE" \
+        "ALTER TABLE webhook_routing_pending DROP CONSTRAINT IF EXISTS not_him"
+    [[ -d $SPOOL ]] || rm -f "$SPOOL"
+    wait_until 10 health_is healthy
+}
+
+# A file in the place of the spool's directory. The spool notices when it makes its next segment.
+spool_breaks() {
+    rm -r "$SPOOL"
+    : >"$SPOOL"
+    unusable() {
+        post "$FIXTURES/text.json"
+        health_is degraded
+    }
+    wait_until 10 unusable
+}
+
+@test "a commit that takes longer than a webhook waits for it: what comes behind is not relayed before its own" {
+    local behind
+    serves
+    spool_breaks
+    wait_until 10 logged_is_settled
+    clean_sheet
+    sql "CREATE FUNCTION slow_pending() RETURNS trigger LANGUAGE plpgsql
+         AS 'BEGIN PERFORM pg_sleep(3); RETURN NULL; END'" \
+        "CREATE TRIGGER slow AFTER INSERT ON webhook_routing_pending FOR EACH STATEMENT
+         EXECUTE FUNCTION slow_pending()"
+    curl -s -o "$BATS_TEST_TMPDIR/first" -w '%{http_code}' --data-binary @"$FIXTURES/text.json" \
+        "$FORWARDER_URL/" >"$BATS_TEST_TMPDIR/first.status" 3>&- &
+    sleep 2.3
+    equal "$(cat "$BATS_TEST_TMPDIR/first.status")" 503
+    post "$FIXTURES/text_property.json" 3>&- &
+    behind=$!
+    # The first commit ends in this time; the second one's takes longer than it waits, too.
+    wait "$behind"
+    equal "$(seen .total)" 0 'webhooks at the functions'
+    sql "DROP FUNCTION slow_pending() CASCADE"
+    wait_logged 2
+    equal "$(sql "SELECT count(*) FROM webhook_routing_logs WHERE routed_to = 'error' AND http_status IS NULL")" 2
+}
+
+logged_is_settled() { [[ $(sql "SELECT count(*) FROM webhook_routing_pending") == 0 ]]; }
+
+@test "a decision that the database refuses to commit keeps no neighbour out" {
+    local i pids=()
+    serves
+    spool_breaks
+    wait_until 10 logged_is_settled
+    clean_sheet
+    sql "ALTER TABLE webhook_routing_pending ADD CONSTRAINT not_him CHECK (from_number IS DISTINCT FROM '250788000666')"
+    for i in 1 2 3 4 5 6 7 8; do
+        curl -s -o /dev/null -w '%{http_code}\n' --data-binary @"$(text 'I need a job' "25078800010$i")" \
+            "$FORWARDER_URL/" >"$BATS_TEST_TMPDIR/status.$i" 3>&- &
+        pids+=($!)
+        if ((i == 4)); then
+            curl -s -o /dev/null -w '%{http_code}\n' --data-binary @"$(text 'I need a job' 250788000666)" \
+                "$FORWARDER_URL/" >"$BATS_TEST_TMPDIR/refused" 3>&- &
+            pids+=($!)
+        fi
+    done
+    wait "${pids[@]}"
+    equal "$(cat "$BATS_TEST_TMPDIR/refused")" 503
+    equal "$(cat "$BATS_TEST_TMPDIR"/status.* | sort | uniq -c | tr -s ' ')" ' 8 200'
+    wait_logged 8
+}
+
+@test "rules whose file is lost are kept again" {
+    serves
+    there() { [[ -s $SPOOL/ruleset ]]; }
+    wait_until 5 there
+    rm "$SPOOL/ruleset"
+    wait_until 5 there
+}
+
+@test "what the database remarks is told by its kind alone" {
+    sql "CREATE FUNCTION remark() RETURNS trigger LANGUAGE plpgsql
+         AS 'BEGIN RAISE WARNING ''from %'', NEW.from_number; RETURN NEW; END'" \
+        "CREATE TRIGGER remark BEFORE INSERT ON webhook_routing_logs FOR EACH ROW EXECUTE FUNCTION remark()"
+    post "$(text 'I need a job' 250788000777)"
+    equal "$status" 200
+    wait_logged 1
+    wait_until 5 grep '"event":"database_notice"' "$STACK/forwarder.log"
+    equal "$(grep -c 250788000777 "$STACK/forwarder.log" || true)" 0
+    equal "$(jq -c . <"$STACK/forwarder.log" | wc -l)" "$(wc -l <"$STACK/forwarder.log")" 'lines of JSON'
+}
