@@ -65,6 +65,7 @@ static struct client *client_begin(struct worker *worker, struct MHD_Connection 
     if (client->next != NULL)
         client->next->previous = client;
     worker->clients = client;
+    worker->client_count++;
     client_wait(client, worker->options->header_timeout);
     return client;
 }
@@ -73,6 +74,7 @@ static void client_end(struct client *client)
 {
     struct worker *worker = client->worker;
 
+    worker->client_count--;
     loop_timer_close(&worker->loop, &client->timer);
     if (client->previous != NULL)
         client->previous->next = client->next;

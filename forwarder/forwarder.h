@@ -409,6 +409,7 @@ struct worker
     struct MHD_Response *exhausted; /* 503 that needs no memory */
     struct loop_source http;
     struct client *clients;
+    unsigned client_count;
     bool http_due; /* libmicrohttpd has something to do */
 
     struct database decide, log;

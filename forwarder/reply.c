@@ -55,6 +55,15 @@ static bool add_routing(struct MHD_Response *response, const struct request *req
                                         : add_parts(response, request);
 }
 
+/* Whether the connection ends with this answer. With as many as there may be, others wait to be
+ * accepted: one that is kept idle would keep them out for as long as it likes. */
+static bool reply_closes(const struct request *request)
+{
+    const struct worker *worker = request->worker;
+
+    return request->close || worker->draining || worker->client_count >= worker->max_connections;
+}
+
 /* Whether a 503 is ours: a function's own has no Retry-After of ours. */
 static bool is_ours(const struct request *request)
 {
@@ -81,7 +90,7 @@ static bool add_all(const struct request *request, struct MHD_Response *response
         return false;
     if (request->allow != NULL && !add(response, "Allow", request->allow))
         return false;
-    if ((request->close || request->worker->draining) && !add(response, "Connection", "close"))
+    if (reply_closes(request) && !add(response, "Connection", "close"))
         return false;
     return add_routing(response, request);
 }

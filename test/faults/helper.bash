@@ -61,6 +61,27 @@ forwarder_with_names() {
     forwarder_with "LD_PRELOAD=$BATS_TEST_TMPDIR/names.so"
 }
 
+# forwarder_with_moments: it can be ended at an exact moment, and its disk can fail; see moments.c
+forwarder_with_moments() {
+    skip_sanitized "it has to be the first library of the program"
+    export MOMENTS=$BATS_TEST_TMPDIR/moments
+    cc -shared -fPIC -D_GNU_SOURCE -o "$BATS_TEST_TMPDIR/moments.so" "$REPOSITORY/test/faults/moments.c"
+    printf '\0\0' >"$MOMENTS"
+    forwarder_with "LD_PRELOAD=$BATS_TEST_TMPDIR/moments.so" "MOMENTS=$MOMENTS"
+}
+
+# moments_left N: so many until it is killed; none are left out
+moments_left() {
+    # shellcheck disable=SC2059  # an octal escape
+    printf "\\$(printf '%03o' "$1")" | dd of="$MOMENTS" bs=1 conv=notrunc status=none
+}
+
+# disk_fails 0|1
+disk_fails() {
+    # shellcheck disable=SC2059
+    printf "\\$1" | dd of="$MOMENTS" bs=1 seek=1 conv=notrunc status=none
+}
+
 # point TARGET URL: that function is there from now on
 point() { sql "UPDATE webhook_routing_targets SET url = '$2' WHERE name = '$1'"; }
 

@@ -50,6 +50,64 @@ EOT
     export FORWARDER=$BATS_TEST_TMPDIR/forwarder
 }
 
+# killed_at_each_moment MOMENTS [ARGUMENT]...: a webhook each time, and a kill before or after the n-th
+# call by which the forwarder has an effect outside itself; then what client, function and log know of
+# each webhook is compared
+killed_at_each_moment() {
+    local n kills=0 file=$BATS_TEST_TMPDIR/known
+    forwarder_with_moments
+    own_forwarder "${@:2}"
+    for ((n = 1; n <= $1; n++)); do
+        moments_left "$n"
+        post "$(text 'I need a job')" -H "X-Correlation-ID: moment-$n" -m 5
+        printf 'moment-%d client %s\n' "$n" "$status" >>"$file"
+        # The log is written 50 ms later.
+        run wait_until 1 process_ended "$STACK/forwarder.pid"
+        moments_left 0
+        if process_ended "$STACK/forwarder.pid"; then
+            kills=$((kills + 1))
+            forwarder_start "${@:2}"
+        fi
+    done
+    echo "$kills kills"
+    between "$kills" "$(($1 * 2 / 3))" "$1" 'kills'
+    wait_until 10 no_segment
+    seen '.requests[].headers[] | select(.[0] == "X-Correlation-ID") | .[1] + " function received"' >>"$file"
+    sql "SELECT correlation_id || ' log ' || status || ' ' || coalesce(http_status::text, '-') || ' ' || ambiguous
+         FROM webhook_routing_logs" >>"$file"
+    sort -V "$file"
+    equal "$(deviations <"$file")" ''
+}
+
+no_segment() { [[ -z $(find "$STACK/spool" -maxdepth 1 -name '*.spool') ]]; }
+
+# deviations: what client, function and log must not say of one webhook
+deviations() {
+    awk '
+        $2 == "client"   { client[$1] = $3 }
+        $2 == "function" { received[$1]++ }
+        $2 == "log"      { rows[$1]++; said[$1] = $3 " " $4 " " $5 }
+        END {
+            for (id in client) {
+                if (rows[id] > 1) print id, "is in the log", rows[id], "times"
+                if (received[id] > 1) print id, "was received", received[id], "times"
+                if (received[id] && !rows[id]) print id, "was received, and is not in the log"
+                if (client[id] == 200 && said[id] != "success 200 false") print id, "was answered, and the log says", said[id]
+                if (rows[id] && said[id] != "success 200 false" && said[id] != "error - true") print id, "ended as", said[id]
+                if (said[id] == "success 200 false" && !received[id]) print id, "succeeded, and was not received"
+            }
+        }'
+}
+
+@test "fault 37, 38: killed before and after each thing that it does for a webhook: logged once, relayed once" {
+    killed_at_each_moment 24
+}
+
+# bats test_tags=long
+@test "fault 37, 38: the same with --spool-sync wait" {
+    killed_at_each_moment 32 --spool-sync wait
+}
+
 @test "fault 42: the drain time is over: non-zero exit, the client is told, the decision is in the log" {
     local pid ended=0 posting
     behave 'delay_ms=4000'
@@ -78,6 +136,48 @@ EOT
     crowd_stop idle >/dev/null
     wait_until 10 serves
     still_serves
+}
+
+@test "fault 47: 64 open files under load: whoever is served is served once, and the log is complete" {
+    under --nofile=64
+    own_forwarder
+    behave 'delay_ms=50'
+    # Far more clients and attempts than files; who is sent away comes again.
+    "$LOAD" --url "$FORWARDER_URL/" --requests 500 --concurrency 200 --timeout 20 --domain jobs --first 16000000 \
+        --retry 1000 >"$BATS_TEST_TMPDIR/load.json" 3>&- 4>&-
+    equal "$(jq '.statuses["200"]' "$BATS_TEST_TMPDIR/load.json")" 500
+    equal "$(jq -c '.statuses | keys - ["200", "503"]' "$BATS_TEST_TMPDIR/load.json")" '[]' 'other answers'
+    behave 'delay_ms=0'
+    wait_until 10 serves
+    still_serves
+    equal "$(seen .distinct_message_ids)" 501
+    wait_until 10 all_logged
+}
+
+# all_logged: what the functions have received is in the log, each once
+all_logged() {
+    [[ $(sql "SELECT count(*), count(DISTINCT id) FROM webhook_routing_logs WHERE status = 'success' OR ambiguous") == "$(seen '"\(.total)|\(.total)"')" ]]
+}
+
+# limited RESOURCE VALUE: for the forwarder that runs
+limited() { prlimit --pid "$(forwarder_pid)" "--$1=$2"; }
+
+@test "fault 48: no more memory to be had, under load: 5xx, the log is complete, and it recovers" {
+    skip_sanitized "it reserves more addresses than the limit"
+    own_forwarder
+    # Warm: threads and pools are there.
+    "$LOAD" --url "$FORWARDER_URL/" --requests 300 --concurrency 16 --first 17000000 >/dev/null
+    wait_logged 300
+    limited as "$((($(memory_kb VmSize) + 8000) * 1024)):unlimited"
+    "$LOAD" --url "$FORWARDER_URL/" --requests 150 --concurrency 64 --size 1000000 --first 16000000 --timeout 20 \
+        --log "$BATS_TEST_TMPDIR/answers" >"$BATS_TEST_TMPDIR/load.json" 3>&- 4>&- || true
+    limited as unlimited
+    cat "$BATS_TEST_TMPDIR/load.json"
+    between "$(jq '.statuses["200"] // 0' "$BATS_TEST_TMPDIR/load.json")" 1 149 'served'
+    # 502: a function's answer found no room.
+    equal "$(jq -c '[.broken, (.statuses | keys - ["200", "502", "503"])]' "$BATS_TEST_TMPDIR/load.json")" '[0,[]]' 'other answers'
+    still_serves
+    wait_until 10 all_logged
 }
 
 @test "fault 48: bodies beyond --max-buffer are 503 with Retry-After, and it recovers" {
