@@ -13,6 +13,7 @@
 
 #include "forwarder.h"
 
+#define LARGE_BODY ((size_t) 128 << 10)
 #define OID_BYTEA 17
 #define OID_TEXT 25
 
@@ -57,7 +58,8 @@ const size_t DECIDE_STATEMENT_COUNT = sizeof DECIDE_STATEMENTS / sizeof *DECIDE_
 void decide_forget(struct request *request)
 {
     for (unsigned i = 0; i < sizeof request->question.tickets / sizeof(uint64_t); i++)
-        database_abandon(&request->worker->decide, request->question.tickets[i]);
+        if (request->question.link != NULL)
+            database_abandon(request->question.link, request->question.tickets[i]);
     request->question.awaited = 0;
 }
 
@@ -192,7 +194,9 @@ static void decide_without(struct request *request, const char *event, const cha
 
 void decide_expired(struct request *request)
 {
-    ruleset_suspect(request->worker);
+    /* A large body may take long by itself. */
+    if (request->question.link == &request->worker->decide)
+        ruleset_suspect(request->worker);
     decide_without(request, "decide_timeout", "the database did not answer in time");
 }
 
@@ -243,7 +247,7 @@ static bool decide_ask(struct request *request, const char *statement, database_
                              request->uri.kind == URI_WEBHOOK ? request->uri.webhook : NULL};
     const int lengths[2] = {(int) request->body.length, 0}, formats[2] = {1, 0};
 
-    return database_query(&request->worker->decide, statement, 2, values, lengths, formats, answer,
+    return database_query(request->question.link, statement, 2, values, lengths, formats, answer,
                           request, ticket);
 }
 
@@ -322,7 +326,7 @@ static bool decide_usable(struct request *request, const PGresult *answer)
     if (answer != NULL && PQresultStatus(answer) == PGRES_TUPLES_OK && PQntuples(answer) > 0)
         return true;
     if (answer != NULL && retry_needs_connection(database_sqlstate(answer)))
-        database_condemn(&request->worker->decide, PQresultErrorMessage(answer));
+        database_condemn(request->question.link, PQresultErrorMessage(answer));
     decide_without(request, "decide_failed",
                    answer == NULL ? "the connection to the database broke"
                                   : PQresultErrorMessage(answer));
@@ -357,13 +361,27 @@ static void items_answered(void *context, PGresult *answer)
 
 /* ---- the beginning ---- */
 
+/* A large body has a connection of its own, opened by the first one: the questions of a pipeline
+ * wait for each other, and small ones must not wait for the server to read megabytes. */
+static struct database *decide_link(const struct request *request)
+{
+    struct worker *worker = request->worker;
+
+    if (request->body.length < LARGE_BODY)
+        return &worker->decide;
+    if (worker->decide_large.loop == NULL && !worker_open_large(worker))
+        return &worker->decide;
+    return &worker->decide_large;
+}
+
 void decide_begin(struct request *request)
 {
     struct worker *worker = request->worker;
 
     request->item_count = route_count_items(request->body.data, request->body.length);
     request_enter(request, REQUEST_DECIDING, worker->loop.now_us + worker->options->decide_timeout);
-    if (worker->suspect || worker->decide.state != DATABASE_READY)
+    request->question.link = decide_link(request);
+    if (worker->suspect || request->question.link->state != DATABASE_READY)
         decide_here(request);
     else
         decide_ask_both(request);

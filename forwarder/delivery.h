@@ -24,6 +24,7 @@
 #include "signature.h"
 
 struct breaker;
+struct database;
 struct outcome;
 struct request;
 struct worker;
@@ -83,6 +84,7 @@ struct decided
 /* What the database has been asked for a request. */
 struct question
 {
+    struct database *link;   /* that was asked */
     PGresult *whole, *items; /* answers; items: one row an item, when there are several */
     uint64_t tickets[2];     /* questions that are not answered */
     unsigned awaited;        /* how many of them */

@@ -413,6 +413,7 @@ struct worker
     bool http_due; /* libmicrohttpd has something to do */
 
     struct database decide, log;
+    struct database decide_large; /* for large bodies, once there was one (decide.c) */
     struct loop_timer ruleset_timer;
     route_ruleset *ruleset;  /* in force when last heard; NULL: never had any */
     route_ruleset *ruleless; /* decides then */
@@ -451,6 +452,8 @@ struct worker
     struct log_limiter refusals, failures, signatures;
 };
 
+/* Opens the connection for large bodies; false without memory. */
+MUST_CHECK bool worker_open_large(struct worker *worker);
 /* Starts the thread; false when that is impossible. */
 MUST_CHECK bool worker_start(struct worker *worker, int number, const struct options *options,
                              struct secrets *secrets, struct spool_directory *directory, int fd);

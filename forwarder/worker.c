@@ -88,6 +88,8 @@ static uint64_t worker_turn(struct worker *worker, uint64_t until_us)
     upstream_start(worker);
     until_us = worker_run_http(worker);
     database_turn(&worker->decide);
+    if (worker->decide_large.loop != NULL)
+        database_turn(&worker->decide_large);
     outcomes_turn(worker);
     database_turn(&worker->log);
     maintenance_turn(worker);
@@ -191,7 +193,8 @@ static void worker_take_secrets(struct worker *worker)
         return;
     secrets_release(worker->secrets);
     worker->secrets = offered;
-    worker->decide.url = worker->log.url = worker->maintenance.link.url = offered->database_url;
+    worker->decide.url = worker->decide_large.url = worker->log.url = worker->maintenance.link.url =
+        offered->database_url;
 }
 
 /* The order itself is looked at every turn. */
@@ -247,6 +250,26 @@ static void worker_spooled(void *owner)
     (void) owner;
 }
 
+static void worker_large_ready(void *owner)
+{
+    (void) owner;
+}
+
+bool worker_open_large(struct worker *worker)
+{
+    struct database *large = &worker->decide_large;
+
+    large->link = "decide-large";
+    large->session = worker->options->decide_server;
+    large->url = worker->secrets->database_url;
+    large->statements = DECIDE_STATEMENTS;
+    large->statement_count = DECIDE_STATEMENT_COUNT;
+    large->became_ready = worker_large_ready;
+    large->stalled_us = worker->decide.stalled_us;
+    large->owner = worker;
+    return database_open(large, &worker->loop, 64);
+}
+
 static bool worker_open(struct worker *worker)
 {
     if (!loop_open(&worker->loop) || worker->wakeup.fd < 0 ||
@@ -269,6 +292,7 @@ static void worker_close(struct worker *worker)
         MHD_destroy_response(worker->exhausted);
     upstream_close(worker);
     database_close(&worker->decide);
+    database_close(&worker->decide_large);
     database_close(&worker->log);
     outcomes_close(worker);
     maintenance_close(worker);
