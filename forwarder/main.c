@@ -330,6 +330,8 @@ int main(int argc, char *argv[])
         return fail(EX_USAGE, problem);
     case OPTIONS_BAD_CONFIG:
         return fail(EX_CONFIG, problem);
+    case OPTIONS_NO_MEMORY:
+        return fail(EX_UNAVAILABLE, problem);
     case OPTIONS_CHECK:
         return process_check(&process);
     case OPTIONS_SERVE:

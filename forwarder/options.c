@@ -72,6 +72,7 @@ struct complaint
 {
     char *message;
     size_t size;
+    bool no_memory; /* the setting is good */
 };
 
 __attribute__((format(printf, 2, 3))) static bool complain(struct complaint *complaint,
@@ -83,6 +84,12 @@ __attribute__((format(printf, 2, 3))) static bool complain(struct complaint *com
     vsnprintf(complaint->message, complaint->size, format, arguments);
     va_end(arguments);
     return false;
+}
+
+static bool complain_of_memory(struct complaint *complaint)
+{
+    complaint->no_memory = true;
+    return complain(complaint, "out of memory");
 }
 
 /* ---- values ---- */
@@ -246,7 +253,7 @@ static void *field_of(struct options *options, const struct option_row *row)
 static bool put_text(const char **field, char *copy, struct complaint *complaint)
 {
     if (copy == NULL)
-        return complain(complaint, "out of memory");
+        return complain_of_memory(complaint);
     free((char *) *field);
     *field = copy;
     return true;
@@ -263,7 +270,7 @@ static bool put_secret(struct secret *secret, const char *path, struct complaint
     options_wipe(secret->value);
     free(secret->file);
     *secret = (struct secret){.value = content, .file = file};
-    return file != NULL || complain(complaint, "out of memory");
+    return file != NULL || complain_of_memory(complaint);
 }
 
 /* Takes `value` for one setting. `origin` names where it comes from, for the complaint. */
@@ -326,7 +333,7 @@ static bool put_secret_value(struct secret *secret, const char *value, struct co
 {
     if (value == NULL || *value == '\0' || (secret->value = strdup(value)) != NULL)
         return true;
-    return complain(complaint, "out of memory");
+    return complain_of_memory(complaint);
 }
 
 /* A secret's own variable, then the setting's. */
@@ -488,24 +495,33 @@ static bool check_together(const struct options *options, struct complaint *comp
     return true;
 }
 
+static enum options_action read_all(struct options *options, int argc, const char *const argv[],
+                                    struct complaint *complaint)
+{
+    enum options_action action = OPTIONS_SERVE, taken;
+
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (ROWS[i].kind != KIND_SECTION && (!put_standard(options, &ROWS[i], complaint) ||
+                                             !put_environment(options, &ROWS[i], complaint)))
+            return OPTIONS_BAD_CONFIG;
+    for (int at = 1; at < argc;)
+        if ((taken = take_argument(options, argc, argv, &at, &action, complaint)) != OPTIONS_SERVE)
+            return taken;
+    if ((action == OPTIONS_SERVE || action == OPTIONS_CHECK) &&
+        (!put_credentials(options, complaint) || !check_together(options, complaint)))
+        return OPTIONS_BAD_CONFIG;
+    return action;
+}
+
 enum options_action options_read(struct options *options, int argc, const char *const argv[],
                                  char *message, size_t size)
 {
-    struct complaint complaint = {message, size};
-    enum options_action action = OPTIONS_SERVE, taken;
+    struct complaint complaint = {.message = message, .size = size};
+    enum options_action action;
 
     memset(options, 0, sizeof *options);
-    for (size_t i = 0; i < ROW_COUNT; i++)
-        if (ROWS[i].kind != KIND_SECTION && (!put_standard(options, &ROWS[i], &complaint) ||
-                                             !put_environment(options, &ROWS[i], &complaint)))
-            return OPTIONS_BAD_CONFIG;
-    for (int at = 1; at < argc;)
-        if ((taken = take_argument(options, argc, argv, &at, &action, &complaint)) != OPTIONS_SERVE)
-            return taken;
-    if ((action == OPTIONS_SERVE || action == OPTIONS_CHECK) &&
-        (!put_credentials(options, &complaint) || !check_together(options, &complaint)))
-        return OPTIONS_BAD_CONFIG;
-    return action;
+    action = read_all(options, argc, argv, &complaint);
+    return complaint.no_memory ? OPTIONS_NO_MEMORY : action;
 }
 
 void options_free(struct options *options)

@@ -154,11 +154,12 @@ enum options_action
     OPTIONS_HELP_MARKDOWN, /* --help-markdown */
     OPTIONS_VERSION,       /* --version */
     OPTIONS_BAD_USAGE,     /* message says why: exit EX_USAGE */
-    OPTIONS_BAD_CONFIG     /* message says why: exit EX_CONFIG */
+    OPTIONS_BAD_CONFIG,    /* message says why: exit EX_CONFIG */
+    OPTIONS_NO_MEMORY      /* message says so: exit EX_UNAVAILABLE */
 };
 
 /* Fills *options from defaults, environment and command line; everything in it lives until
- * options_free. message is a sentence for the user when the result is one of the BAD ones. */
+ * options_free. message is a sentence for the user when the result is BAD or NO_MEMORY. */
 MUST_CHECK enum options_action options_read(struct options *options, int argc,
                                             const char *const argv[], char *message, size_t size);
 void options_free(struct options *options);
