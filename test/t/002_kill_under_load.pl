@@ -63,7 +63,7 @@ my $last = $operator->query_safe("SELECT version FROM set_routing_enabled(false,
 my $end = $operator->query_safe('SELECT clock_timestamp()');
 usleep(500_000);
 $operator->quit;
-$pgbench->signal('INT');
+$pgbench->signal('TERM'); # INT is ignored below a shell's background job
 $pgbench->finish;
 
 $node->safe_psql('postgres', 'CREATE TABLE switches (version bigint, enabled boolean, acknowledged timestamptz)');
