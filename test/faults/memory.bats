@@ -118,3 +118,52 @@ with_database() (
     short --on "${OPTIONS[@]}" --
     with_database all_logged
 }
+
+# start_short [OPTION]...: a start for each allocation, which fails alone, then with all that follow
+start_short() {
+    short --start --own "$@" --
+    short --start --own --on "$@" --
+}
+
+# bats test_tags=long
+@test "fault 49: a start either ends with 69 or 78, or serves" {
+    start_short
+}
+
+# left_behind: $LEFT becomes the spool of a forwarder that was killed before it had stored two rows
+left_behind() (
+    printf 'host=127.0.0.1 port=%s dbname=none\n' "$(free_port)" >"$BATS_TEST_TMPDIR/no-database"
+    own_stack
+    EXPECTED_HEALTH=degraded forwarder_start --spool-directory "$LEFT" --database-url-file "$BATS_TEST_TMPDIR/no-database"
+    post "$FIXTURES/text.json" -H 'X-Correlation-ID: left-1'
+    post "$FIXTURES/text.json" -H 'X-Correlation-ID: left-2'
+    kill -KILL "$(forwarder_pid)"
+    wait_until 5 process_ended "$STACK/forwarder.pid"
+    rm -rf "$BATS_TEST_TMPDIR/own"
+)
+
+# prepare_left: the command that puts $LEFT into the spool's place before a start. It fails when the
+# start before has lost what was there: neither stored it nor kept it.
+prepare_left() {
+    cat >"$BATS_TEST_TMPDIR/prepare" <<EOT
+#!/usr/bin/env bash
+set -euo pipefail
+segment=$SPOOL/$(basename "$LEFT"/*.spool)
+stored=\$(psql -X -At -c "WITH gone AS (DELETE FROM webhook_routing_logs RETURNING correlation_id)
+    SELECT count(*) FROM gone WHERE correlation_id LIKE 'left-%'")
+((stored == 2)) || [[ ! -d $SPOOL || -e \$segment ]]
+[[ -z \$(find "$SPOOL/set-aside" -type f 2>/dev/null) ]]
+rm -rf "$SPOOL"
+cp -a "$LEFT" "$SPOOL"
+EOT
+    chmod +x "$BATS_TEST_TMPDIR/prepare"
+    printf '%s\n' "$BATS_TEST_TMPDIR/prepare"
+}
+
+# bats test_tags=long
+@test "fault 49: a start that replays the spool: what it does not store it keeps" {
+    LEFT=$BATS_TEST_TMPDIR/left
+    left_behind
+    start_short --prepare "$(prepare_left)"
+    "$BATS_TEST_TMPDIR/prepare"
+}
