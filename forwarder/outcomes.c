@@ -16,8 +16,8 @@
 
 #include "forwarder.h"
 
-/* Rows that one turn takes out of the spool: replaying must not hold up the loop. */
-#define REPLAY_SLICE 500
+/* Rows that one turn takes out of the spool, or writes into it anew: the loop is not held up. */
+#define SPOOL_SLICE 500
 
 const struct database_statement LOG_STATEMENTS[] = {
     {"store", ROWS_STATEMENT, OUTCOME_COLUMNS, ROWS_TYPES},
@@ -42,8 +42,6 @@ static void outcomes_append(struct worker *worker, struct outcome *outcome)
     else
         outcomes->last->next = outcome;
     outcomes->last = outcome;
-    if (outcome->segment == NULL)
-        outcomes->unspooled++;
     if (outcomes->queued++ == outcomes->sent)
     {
         outcomes->oldest_us = worker->loop.now_us;
@@ -55,12 +53,31 @@ static void outcomes_append(struct worker *worker, struct outcome *outcome)
 
 void outcomes_queue(struct worker *worker, struct outcome *rows)
 {
+    struct outcomes *outcomes = &worker->outcomes;
     struct outcome *next;
 
     for (; rows != NULL; rows = next)
     {
         next = rows->next;
-        if (worker->outcomes.queued < worker->log_queue || !spool_spill(worker->spool, rows))
+        if (outcomes->queued < worker->log_queue)
+        {
+            outcomes_append(worker, rows);
+            continue;
+        }
+        rows->next = outcomes->surplus;
+        outcomes->surplus = rows;
+    }
+}
+
+void outcomes_spill(struct worker *worker)
+{
+    struct outcome *rows = worker->outcomes.surplus, *next;
+
+    worker->outcomes.surplus = NULL;
+    for (; rows != NULL; rows = next)
+    {
+        next = rows->next;
+        if (!spool_spill(worker->spool, rows))
             outcomes_append(worker, rows);
         else
         {
@@ -78,7 +95,7 @@ static void outcomes_replay(struct worker *worker)
     if (worker->log.state != DATABASE_READY || worker->draining ||
         worker->outcomes.queued >= worker->options->log_batch || !spool_has_replay(worker->spool))
         return;
-    rows = spool_replay(worker->spool, REPLAY_SLICE);
+    rows = spool_replay(worker->spool, SPOOL_SLICE);
     for (; rows != NULL; rows = next)
     {
         next = rows->next;
@@ -103,10 +120,7 @@ static void outcomes_drop(struct worker *worker, size_t count)
             outcomes->last = NULL;
         outcomes->queued--;
         outcomes->held--;
-        if (outcome->segment == NULL)
-            outcomes->unspooled--;
-        else
-            spool_stored(worker->spool, outcome);
+        spool_stored(worker->spool, outcome);
         free(outcome);
     }
 }
@@ -273,6 +287,8 @@ void outcomes_turn(struct worker *worker)
     struct outcomes *outcomes = &worker->outcomes;
     size_t count;
 
+    if (spool_rescue(worker->spool, outcomes->first, SPOOL_SLICE))
+        worker->recording.unwritten = true;
     outcomes_replay(worker);
     count = outcomes_due(worker);
     if (count > 0)
@@ -301,27 +317,52 @@ bool outcomes_open(struct worker *worker)
     return loop_timer_open(&worker->loop, &worker->outcomes.timer, outcomes_expired, worker);
 }
 
+/* Rows that would be lost if this were the end. */
+static size_t outcomes_unsafe(const struct worker *worker)
+{
+    size_t count = 0;
+
+    for (const struct outcome *row = worker->outcomes.first; row != NULL; row = row->next)
+        count += spool_is_safe(worker->spool, row) ? 0 : 1;
+    return count;
+}
+
 bool outcomes_settled(const struct worker *worker)
 {
     const struct outcomes *outcomes = &worker->outcomes;
 
     return outcomes->held == 0 ||
-           (outcomes->held == outcomes->queued && outcomes->unspooled == 0 &&
-            (worker->log.state != DATABASE_READY || worker->loop.now_us >= worker->log_until_us));
+           (outcomes->held == outcomes->queued &&
+            (worker->log.state != DATABASE_READY || worker->loop.now_us >= worker->log_until_us) &&
+            outcomes_unsafe(worker) == 0);
 }
 
 /* Rows in the spool wait for the next start; others are lost: say so. */
+static void outcomes_report_lost(struct worker *worker)
+{
+    struct log_line line;
+    size_t lost;
+
+    if (worker->outcomes.held == 0)
+        return;
+    spool_settle(worker->spool);
+    outcomes_spill(worker);
+    lost = outcomes_unsafe(worker);
+    if (lost == 0)
+        return;
+    worker->lost = true;
+    if (!log_begin(&line, LOG_ERROR, "log_rows_lost",
+                   "log rows could not be stored before the end"))
+        return;
+    log_number(&line, "rows", (int64_t) lost);
+    log_end(&line);
+}
+
 void outcomes_close(struct worker *worker)
 {
     struct outcomes *outcomes = &worker->outcomes;
-    struct log_line line;
 
-    if (outcomes->unspooled > 0 &&
-        log_begin(&line, LOG_ERROR, "log_rows_lost", "log rows could not be stored before the end"))
-    {
-        log_number(&line, "rows", (int64_t) outcomes->unspooled);
-        log_end(&line);
-    }
+    outcomes_report_lost(worker);
     loop_timer_close(&worker->loop, &outcomes->timer);
     for (struct outcome *row = outcomes->first, *next; row != NULL; row = next)
     {

@@ -91,8 +91,8 @@ void outcomes_finish(struct delivery *delivery, const char *routed_to, unsigned 
 struct outcomes
 {
     struct outcome *first, *last; /* waiting to be stored, oldest first */
+    struct outcome *surplus;      /* finished in this turn, more than the queue is to hold */
     size_t queued;
-    size_t unspooled;   /* of those: in no segment, lost at a kill */
     size_t held;        /* queued and those of attempts to come and under way */
     size_t sent;        /* rows of the batch that is under way; 0: none */
     size_t suspects;    /* the first rows, among which is one that the database refuses */
@@ -110,8 +110,10 @@ extern const struct database_statement LOG_STATEMENTS[];
 extern const size_t LOG_STATEMENT_COUNT;
 MUST_CHECK bool outcomes_open(struct worker *worker);
 void outcomes_close(struct worker *worker);
-/* Finished rows, linked by `next`. Those for which memory has no room stay in the spool alone. */
+/* Finished rows, linked by `next`. Those for which memory has no room stay in the spool alone, from
+ * outcomes_spill() on, when the turn's write has brought their outcomes there. */
 void outcomes_queue(struct worker *worker, struct outcome *rows);
+void outcomes_spill(struct worker *worker);
 /* Asks the database to commit rows before their attempt, with a sync of their own; false when that
  * cannot be had now. */
 MUST_CHECK bool outcomes_send_pending(struct worker *worker, const struct outcome *first,
@@ -122,7 +124,8 @@ void outcomes_turn(struct worker *worker);
 void outcomes_ready(void *worker);
 /* Whether no further row may be made: the queue is full and there is no spool. */
 bool outcomes_full(const struct worker *worker);
-/* Whether a worker that drains may end: every row is stored, or safe in the spool. */
+/* Whether a worker that drains may end: every row is stored, or safe in the spool. Looks at every
+ * row that waits. */
 bool outcomes_settled(const struct worker *worker);
 /* An error of the database, to the operator: without what it might quote of a row. */
 void outcomes_complain(struct worker *worker, const PGresult *answer, const char *message);

@@ -59,6 +59,7 @@ static void spool_become_usable(struct spool *spool)
     if (!spool->troubled)
         return;
     spool->troubled = false;
+    spool->stranded = true;
     if (atomic_fetch_sub(&spool->directory->troubled, 1) > 1 ||
         !log_begin_limited(&line, LOG_INFO, "spool_usable", "the spool can be used again",
                            &spool->limiter))
@@ -197,6 +198,7 @@ static void spool_condemn(struct spool *spool, struct spool_segment *segment, ui
 {
     segment->bad = true;
     segment->pending_length = 0;
+    spool->stranded = true;
     if (segment->last_ticket > 0)
         spool_lose(spool, first > segment->first_ticket ? first : segment->first_ticket,
                    segment->last_ticket);
@@ -329,12 +331,17 @@ void spool_finished(struct spool *spool, struct outcome *rows)
 {
     struct spool_segment *segment = rows == NULL ? NULL : rows->segment;
 
+    if (segment == NULL)
+        spool->stranded = true;
     if (segment == NULL || (rows->place & ATTEMPT_OPEN) == 0)
         return;
     rows->place &= ~(uint64_t) ATTEMPT_OPEN;
     segment->open--;
     if (segment->bad)
+    {
+        spool->stranded = true;
         return;
+    }
     segment_append_outcome(segment, rows->place, rows);
     spool_mark_dirty(spool, segment);
 }
@@ -366,15 +373,83 @@ bool spool_spill(struct spool *spool, struct outcome *row)
 
     if (segment == NULL || (row->place & ATTEMPT_OPEN) != 0)
         return false;
-    if (segment->pending_length > 0)
-        spool_flush(spool, segment);
-    if (segment->bad)
+    if (segment->bad || segment->pending_length > 0)
         return false;
     if (!spool_wants(segment))
         spool->wanted++;
     spool_detach(row);
     segment->spilled++;
     return true;
+}
+
+/* ---- rows that a segment has failed ---- */
+
+bool spool_is_safe(const struct spool *spool, const struct outcome *row)
+{
+    const struct spool_segment *segment = row->segment;
+
+    return segment != NULL && !segment->bad && segment->pending_length == 0 &&
+           (segment->file == NULL || syncer_is_done(&spool->directory->syncer, segment->file));
+}
+
+/* The last of the rows that are of the same attempt as the first; *count: how many they are. */
+static struct outcome *spool_attempt_end(struct outcome *row, size_t *count)
+{
+    const struct outcome *first = row;
+
+    for (*count = 1; row->next != NULL && row->next->segment == first->segment &&
+                     row->next->attempt == first->attempt &&
+                     memcmp(row->next->decision_id, first->decision_id, 16) == 0;
+         ++*count)
+        row = row->next;
+    return row;
+}
+
+/* Writes rows of an attempt into the active segment. The one that they were in is looked at only
+ * after that has been written: until then its file is better than none. */
+static bool spool_move(struct spool *spool, struct outcome *rows, size_t count)
+{
+    struct spool_segment *before = rows->segment;
+
+    if (spool_decided(spool, rows) == 0)
+        return false;
+    spool_finished(spool, rows);
+    if (before == NULL)
+        return true;
+    before->rows -= count;
+    spool_mark_dirty(spool, before);
+    return true;
+}
+
+bool spool_rescue(struct spool *spool, struct outcome *rows, size_t most)
+{
+    struct outcome *next, *last;
+    size_t count, moved = 0;
+
+    if (!spool->stranded)
+        return false;
+    for (; rows != NULL && !spool->troubled && moved < most; rows = next)
+    {
+        last = spool_attempt_end(rows, &count);
+        next = last->next;
+        if (rows->segment != NULL && !rows->segment->bad)
+            continue;
+        last->next = NULL;
+        moved += spool_move(spool, rows, count) ? count : 0;
+        last->next = next;
+    }
+    /* When the spool is troubled, its becoming usable begins anew. */
+    spool->stranded = rows != NULL && !spool->troubled;
+    return moved > 0;
+}
+
+void spool_settle(struct spool *spool)
+{
+    spool_turn(spool);
+    for (struct spool_segment *segment = spool->first; segment != NULL; segment = segment->next)
+        if (segment->file != NULL && !segment->bad &&
+            !syncer_wait(&spool->directory->syncer, segment->file))
+            spool_condemn(spool, segment, spool->settled + 1);
 }
 
 bool spool_set_aside(struct spool *spool, const struct outcome *row)

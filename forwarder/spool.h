@@ -92,9 +92,17 @@ enum spool_verdict spool_verdict(const struct spool *spool, uint64_t ticket);
  * it any more. */
 void spool_stored(struct spool *spool, struct outcome *row);
 /* The row leaves memory without having been stored: it will come back from spool_replay(). Only for
- * rows with an outcome. False when the spool does not have that outcome (its segment failed, or it
- * is in none): then the row has to stay. */
+ * rows with an outcome, after spool_turn(). False when the spool does not have that outcome (its
+ * segment failed, or it is in none): then the row has to stay. */
 MUST_CHECK bool spool_spill(struct spool *spool, struct outcome *row);
+/* Whether this row, which has an outcome, is on the disk with it: the next start would find it. */
+MUST_CHECK bool spool_is_safe(const struct spool *spool, const struct outcome *row);
+/* Rows with an outcome, linked by `next`, of which some belong to no segment or to one that has
+ * failed: writes some `most` of those into a good one, if there is one. Returns whether the turn
+ * has something to write. Costs nothing unless a segment has failed or the spool was unusable. */
+MUST_CHECK bool spool_rescue(struct spool *spool, struct outcome *rows, size_t most);
+/* At the end: writes what was appended, and waits until all is on the disk, or known not to be. */
+void spool_settle(struct spool *spool);
 /* Keeps what the database refuses in set-aside/; spool_stored() follows. False when it could not be
  * written there. */
 MUST_CHECK bool spool_set_aside(struct spool *spool, const struct outcome *row);

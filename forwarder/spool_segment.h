@@ -129,14 +129,16 @@ struct sync_file
     int error;            /* of the first sync that failed: none after it is believed */
     bool named;           /* its name is on the disk too */
     bool dirty, queued, posted, released, removed;
+    bool busy; /* the disk works */
 };
 
 struct syncer
 {
     pthread_t thread;
     pthread_mutex_t mutex;
-    pthread_cond_t wake;
-    const int *directory; /* whose names are brought to the disk too */
+    pthread_cond_t wake;   /* the thread: there is something to do */
+    pthread_cond_t served; /* who waits: something is done */
+    const int *directory;  /* whose names are brought to the disk too */
     struct sync_file *first, **end;
     size_t queued;
     bool urgent, stop;
@@ -152,6 +154,10 @@ MUST_CHECK struct sync_file *sync_file_make(int fd, struct sync_post *post,
                                             struct spool_segment *segment);
 /* What has been written until now is to be brought to the disk: soon, or at once. */
 void syncer_ask(struct syncer *syncer, struct sync_file *file, uint64_t mark, bool at_once);
+/* Whether everything that was asked for is on the disk. */
+MUST_CHECK bool syncer_is_done(struct syncer *syncer, const struct sync_file *file);
+/* Waits until that is so, or never will be: false then. */
+MUST_CHECK bool syncer_wait(struct syncer *syncer, const struct sync_file *file);
 /* The worker needs it no more: it is closed, and before that brought to the disk as far as that was
  * asked for and unless it is removed. */
 void syncer_release(struct syncer *syncer, struct sync_file *file, bool removed);
@@ -309,6 +315,7 @@ struct spool
     unsigned lost_count;
     size_t wanted; /* segments to be replayed, the one under way included */
     bool troubled;
+    bool stranded;      /* rows in memory may be in no good segment: for spool_rescue() */
     bool has_leftovers; /* they have been adopted */
     bool wait;          /* durable means on the disk */
     struct loop_timer retry, rest, again;

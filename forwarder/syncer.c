@@ -116,16 +116,19 @@ static void serve(struct syncer *syncer, struct sync_file *file)
     if (file->dirty && !file->removed && file->error == 0)
     {
         file->dirty = false;
+        file->busy = true;
         pthread_mutex_unlock(&syncer->mutex);
         error = sync_now(syncer, file, file->named);
         if (error != 0)
             complain(syncer, error);
         pthread_mutex_lock(&syncer->mutex);
+        file->busy = false;
         file->named = true;
         file->error = error;
         if (error == 0)
             file->done = asked;
         post(file);
+        pthread_cond_broadcast(&syncer->served);
     }
     if (file->released && !file->queued)
     {
@@ -186,7 +189,8 @@ bool syncer_open(struct syncer *syncer, const int *directory)
     memset(syncer, 0, sizeof *syncer);
     syncer->directory = directory;
     syncer->end = &syncer->first;
-    if (pthread_mutex_init(&syncer->mutex, NULL) != 0 || pthread_condattr_init(&monotonic) != 0)
+    if (pthread_mutex_init(&syncer->mutex, NULL) != 0 ||
+        pthread_cond_init(&syncer->served, NULL) != 0 || pthread_condattr_init(&monotonic) != 0)
         return false;
     started = pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 &&
               pthread_cond_init(&syncer->wake, &monotonic) == 0;
@@ -207,6 +211,7 @@ void syncer_close(struct syncer *syncer)
     pthread_mutex_unlock(&syncer->mutex);
     pthread_join(syncer->thread, NULL);
     pthread_cond_destroy(&syncer->wake);
+    pthread_cond_destroy(&syncer->served);
     pthread_mutex_destroy(&syncer->mutex);
 }
 
@@ -239,6 +244,34 @@ void syncer_ask(struct syncer *syncer, struct sync_file *file, uint64_t mark, bo
         pthread_cond_signal(&syncer->wake);
     }
     pthread_mutex_unlock(&syncer->mutex);
+}
+
+static bool is_done(const struct sync_file *file)
+{
+    return !file->dirty && !file->busy && file->error == 0;
+}
+
+bool syncer_is_done(struct syncer *syncer, const struct sync_file *file)
+{
+    bool done;
+
+    pthread_mutex_lock(&syncer->mutex);
+    done = is_done(file);
+    pthread_mutex_unlock(&syncer->mutex);
+    return done;
+}
+
+bool syncer_wait(struct syncer *syncer, const struct sync_file *file)
+{
+    bool done;
+
+    pthread_mutex_lock(&syncer->mutex);
+    syncer->urgent = true;
+    pthread_cond_signal(&syncer->wake);
+    while (!(done = is_done(file)) && file->error == 0)
+        pthread_cond_wait(&syncer->served, &syncer->mutex);
+    pthread_mutex_unlock(&syncer->mutex);
+    return done;
 }
 
 void syncer_release(struct syncer *syncer, struct sync_file *file, bool removed)

@@ -85,6 +85,7 @@ static uint64_t worker_turn(struct worker *worker, uint64_t until_us)
     loop_turn(&worker->loop, worker_has_work(worker) ? 0 : until_us);
     upstream_turn(worker);
     recording_turn(worker);
+    outcomes_spill(worker);
     upstream_start(worker);
     until_us = worker_run_http(worker);
     database_turn(&worker->decide);

@@ -243,44 +243,86 @@ spool_is_mended() {
     still_serves
 }
 
+# sync_fails [WHEN]: fdatasync() from now on, or as strace understands when=
+sync_fails() {
+    command -v strace >/dev/null || skip 'strace is not here'
+    : >"$BATS_TEST_TMPDIR/strace.log"
+    process_start "$BATS_TEST_TMPDIR/strace.pid" "$BATS_TEST_TMPDIR/strace.log" \
+        strace -f -p "$(forwarder_pid)" -e trace=fdatasync -e "inject=fdatasync:error=EIO${1:+:when=$1}"
+    wait_until 5 grep attached "$BATS_TEST_TMPDIR/strace.log"
+}
+sync_has_failed() { (($(events spool_sync_failed) >= 1)); }
+
 @test "fault 46: the disk fails when it is synced: an alarm, and nothing is lost" {
-    forwarder_with_moments
     start
-    disk_fails 1
+    sync_fails
     still_serves
-    failed() { (($(events spool_sync_failed) >= 1)); }
-    wait_until 5 failed
+    wait_until 5 sync_has_failed
     still_serves
     wait_logged 2
-    disk_fails 0
+    process_stop "$BATS_TEST_TMPDIR/strace.pid"
     used() { (($(events spool_unusable) == $(events spool_usable))); }
     wait_until 5 used
     still_serves
     wait_logged 3
 }
 
-@test "fault 46: it fails, and decisions have to be on it: they are committed in the database instead" {
-    forwarder_with_moments
-    start --spool-sync wait
-    still_serves
-    wait_logged 1
-    disk_fails 1
+# answered_by_memory: a webhook whose segment fails while its function works, and there is no database
+answered_by_memory() {
+    local posting
     behave 'delay_ms=1000'
-    post_behind
-    (($(events spool_sync_failed) >= 1))
-    equal "$(sql "SELECT count(*) FROM webhook_routing_pending")" 1
-    wait_logged 2
-    # Neither on the disk nor in the database: not relayed.
     gone
-    post "$FIXTURES/text.json"
-    equal "$status" 503
-    equal "$(seen .total)" 2
-    back
-    disk_fails 0
+    post "$FIXTURES/text.json" 3>&- &
+    posting=$!
+    wait_until 5 sync_has_failed
+    wait "$posting"
+    equal "$(sed -n '1s/^HTTP.1.1 \([0-9]*\).*/\1/p' "$STACK/answer.headers")" 200
     behave 'delay_ms=0'
-    wait_until 10 health_is healthy
+}
+
+# ends_with STATUS: a forwarder that was told to end
+ends_with() {
+    local ended=0
+    wait "$(forwarder_pid)" || ended=$?
+    equal "$ended" "$1" 'exit status'
+}
+
+@test "fault 46: the disk fails, and the database is away until the end: it is waited for, and the loss reported" {
+    start --drain-timeout 2s
+    sync_fails
+    answered_by_memory
+    kill -TERM "$(forwarder_pid)"
+    ms ends_with 75
+    between "$TOOK_MS" 1900 6000 'ms until the end'
+    equal "$(events log_rows_lost)" 1
+}
+
+@test "fault 46: the disk fails, and the database comes back while the forwarder ends: nothing is lost" {
+    start
+    sync_fails
+    answered_by_memory
+    kill -TERM "$(forwarder_pid)"
+    sleep 0.5
+    back
+    ends_with 0
+    equal "$(events log_rows_lost)" 0
+    equal "$(rows)" '1|success|200|f|'
+}
+
+@test "fault 46: the disk has failed once: what was in memory is written anew, and there after the next start" {
+    start
+    sync_fails 1
+    answered_by_memory
+    kill -TERM "$(forwarder_pid)"
+    ends_with 0
+    equal "$(events log_rows_lost)" 0
+    equal "$(segments)" 1
+    back
+    start
+    wait_logged 1
+    equal "$(rows)" '1|success|200|f|'
     still_serves
-    wait_logged 3
+    wait_until 5 segments_are 0
 }
 
 # second TIMEOUT: another forwarder on the same spool, in the background

@@ -35,6 +35,7 @@ static _Atomic int sync_held;  /* it waits while this is set */
 static _Atomic int sync_count; /* calls that succeeded */
 static int write_error;        /* what pwrite() fails with after `write_allowed` bytes */
 static size_t write_allowed = SIZE_MAX;
+static unsigned write_count;          /* calls */
 static size_t write_piece = SIZE_MAX; /* bytes that it takes at most, after being interrupted */
 
 int fdatasync(int fd)
@@ -61,6 +62,7 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t place)
 {
     static bool interrupted;
 
+    write_count++;
     if (write_allowed == 0)
     {
         errno = write_error;
@@ -741,6 +743,7 @@ static void spilled(void **state)
     rows = attempt(&life, 2, 10);
     assert_true(spool_decided(life.spool, open) > 0);
     assert_false(spool_spill(life.spool, open));
+    spool_turn(life.spool);
     assert_false(spool_has_replay(life.spool));
     for (; rows != NULL; rows = next)
     {
@@ -766,6 +769,42 @@ static void spilled(void **state)
     store(&life, rows);
     end(&life);
     assert_int_equal(count_files("", SEGMENT_SUFFIX, NULL), 0);
+}
+
+/* Rows leave memory after the turn's write, which is the only one: leaving costs none. */
+static void spilled_without_a_write(void **state)
+{
+    struct outcome *rows[10];
+    struct life life;
+    size_t count;
+    unsigned before;
+
+    (void) state;
+    begin(&life);
+    for (unsigned i = 0; i < 10; i++)
+    {
+        rows[i] = make_rows(i, 1);
+        assert_true(spool_decided(life.spool, rows[i]) > 0);
+    }
+    spool_turn(life.spool);
+    before = write_count;
+    for (unsigned i = 0; i < 10; i++)
+    {
+        finish_rows(rows[i], 200, "");
+        spool_finished(life.spool, rows[i]);
+        assert_false(spool_spill(life.spool, rows[i]));
+    }
+    spool_turn(life.spool);
+    for (unsigned i = 0; i < 10; i++)
+    {
+        assert_true(spool_spill(life.spool, rows[i]));
+        free(rows[i]);
+    }
+    assert_int_equal(write_count - before, 1);
+    rows[0] = replay_all(&life, &count);
+    assert_int_equal(count, 10);
+    store(&life, rows[0]);
+    end(&life);
 }
 
 /* Rows that were spilled when the process ended are read by the next one. */
@@ -1171,6 +1210,83 @@ static void sync_fails_while_waited_for(void **state)
     assert_int_equal(count_files("", SEGMENT_SUFFIX, NULL), 0);
 }
 
+/* Rows whose segment has failed are written anew, with those that never were in one: the next life
+ * finds each with its outcome. Attempts under way follow when they have one. */
+static void written_anew(void **state)
+{
+    struct outcome *rows, *open = make_rows(50, 2), *never = make_rows(60, 1), *last;
+    struct life life;
+    size_t count;
+
+    (void) state;
+    begin(&life);
+    rows = attempt(&life, 1, 3);
+    assert_true(spool_decided(life.spool, open) > 0);
+    assert_false(spool_rescue(life.spool, rows, 100));
+    spool_turn(life.spool);
+    turn_for(&life, 150);
+    assert_true(spool_is_safe(life.spool, rows));
+    sync_error = EIO;
+    for (last = rows; last->next != NULL; last = last->next)
+        ;
+    last->next = attempt(&life, 10, 2);
+    turn_for(&life, 150);
+    sync_error = 0;
+    assert_false(spool_is_safe(life.spool, rows));
+    finish_rows(never, 200, "");
+    spool_finished(life.spool, never);
+    last->next->next->next = never;
+    assert_true(spool_rescue(life.spool, rows, 4));
+    assert_false(spool_is_safe(life.spool, rows)); /* not written yet */
+    assert_true(spool_rescue(life.spool, rows, 4));
+    assert_false(spool_rescue(life.spool, rows, 4));
+    finish_rows(open, 0, "gone");
+    spool_finished(life.spool, open);
+    assert_true(spool_rescue(life.spool, open, 4));
+    assert_int_equal(count_files("", SEGMENT_SUFFIX, NULL), 2);
+    spool_turn(life.spool);
+    assert_int_equal(count_files("", SEGMENT_SUFFIX, NULL), 1);
+    turn_for(&life, 150);
+    count = 0;
+    for (last = rows; last != NULL; last = last->next)
+        count += spool_is_safe(life.spool, last) ? 1 : 0;
+    assert_int_equal(count, 6);
+    assert_true(spool_is_safe(life.spool, open));
+    free_rows(rows);
+    free_rows(open);
+    end(&life);
+    begin(&life);
+    rows = replay_all(&life, &count);
+    assert_int_equal(count, 8);
+    count = 0;
+    for (last = rows; last != NULL; last = last->next)
+        count += last->success ? 1 : 0;
+    assert_int_equal(count, 6);
+    store(&life, rows);
+    end(&life);
+}
+
+/* The end waits for the disk, and knows what it has not got. */
+static void safe_at_the_end(void **state)
+{
+    struct outcome *rows;
+    struct life life;
+
+    (void) state;
+    begin(&life);
+    rows = attempt(&life, 1, 1);
+    assert_false(spool_is_safe(life.spool, rows));
+    spool_settle(life.spool);
+    assert_true(spool_is_safe(life.spool, rows));
+    rows->next = attempt(&life, 2, 1);
+    sync_error = EIO;
+    spool_settle(life.spool);
+    assert_false(spool_is_safe(life.spool, rows));
+    assert_false(spool_is_safe(life.spool, rows->next));
+    free_rows(rows);
+    end(&life);
+}
+
 /* A write that fails after a part of it: what was in it is lost and said to be, what was written
  * before stays, and the next segment takes over. */
 static void write_fails(void **state)
@@ -1375,6 +1491,7 @@ int main(void)
         TEST(segments_change),
         TEST(room_for_outcomes),
         TEST(spilled),
+        TEST(spilled_without_a_write),
         TEST(spilled_and_left),
         TEST(rests),
         TEST(bounded),
@@ -1391,6 +1508,8 @@ int main(void)
         TEST(grouped),
         TEST(sync_fails),
         TEST(sync_fails_while_waited_for),
+        TEST(written_anew),
+        TEST(safe_at_the_end),
         TEST(write_fails),
         TEST(short_writes),
         TEST(disk_full),
