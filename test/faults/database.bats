@@ -114,6 +114,7 @@ answered() { wc -l <"$BATS_TEST_TMPDIR/answers"; }
     equal "$(answer_header X-Routed-To)" wa-webhook-jobs
 }
 
+# bats test_tags=long
 @test "fault 2: it stops under load: every webhook is relayed and logged once, nobody changes side" {
     routing 50
     wait_rules
@@ -172,6 +173,7 @@ answered() { wc -l <"$BATS_TEST_TMPDIR/answers"; }
     stored 7
 }
 
+# bats test_tags=long
 @test "fault 4: restarts and killed sessions under load: nothing is lost or stored twice" {
     routing 50
     wait_rules

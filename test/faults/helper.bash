@@ -129,11 +129,12 @@ crowds_stop() {
 }
 
 # connections PORT: how many connections of clients a process has at its listening port, those
-# included whose client has gone (08 is CLOSE_WAIT)
+# included whose client has gone (08 is CLOSE_WAIT). The kernel's list can name one twice when it changes
+# while it is read.
 connections() {
     local hex
     printf -v hex '%04X' "$1"
-    awk -v port=":$hex" 'index($2, port) && ($4 == "01" || $4 == "08") { n++ } END { print n + 0 }' /proc/net/tcp
+    awk -v port=":$hex" 'index($2, port) && ($4 == "01" || $4 == "08") && !seen[$3]++ { n++ } END { print n + 0 }' /proc/net/tcp
 }
 connections_are() { [[ $(connections "$1") == "$2" ]]; }
 
