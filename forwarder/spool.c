@@ -47,6 +47,9 @@ static void spool_become_troubled(struct spool *spool, const struct spool_troubl
                            &spool->limiter))
         return;
     log_text(&line, "directory", spool->directory->path);
+    log_number(&line, "segments", (int64_t) atomic_load(&spool->directory->segments));
+    log_number(&line, "bytes", (int64_t) atomic_load(&spool->directory->bytes));
+    log_number(&line, "limit", (int64_t) spool->directory->options->spool_size);
     log_text(&line, "detail", trouble->what);
     log_text(&line, "mend", trouble->mend);
     log_end(&line);
@@ -606,10 +609,4 @@ void spool_close(struct spool *spool)
     if (spool->troubled)
         atomic_fetch_sub(&spool->directory->troubled, 1);
     free(spool);
-}
-
-void spool_measure(const struct spool *spool, uint64_t *bytes, size_t *segments)
-{
-    *bytes = atomic_load(&spool->directory->bytes);
-    *segments = atomic_load(&spool->directory->segments);
 }

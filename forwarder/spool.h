@@ -114,7 +114,4 @@ bool spool_has_replay(const struct spool *spool);
  * when there are none yet, or no memory; the loop is made to turn again when that may change. */
 MUST_CHECK struct outcome *spool_replay(struct spool *spool, size_t most);
 
-/* For messages: bytes in the directory's segments, and their number. */
-void spool_measure(const struct spool *spool, uint64_t *bytes, size_t *segments);
-
 #endif /* SPOOL_H */

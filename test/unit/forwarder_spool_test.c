@@ -251,6 +251,47 @@ static int remove_home(void **state)
     return system(command);
 }
 
+/* ---- what is written to stderr ---- */
+
+/* Everything written to stderr from now on, until heard(). */
+static int listen_to_log(void)
+{
+    char path[300];
+    int before = dup(STDERR_FILENO), fd;
+
+    snprintf(path, sizeof path, "%s/ruleset.log", home);
+    fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    assert_true(before >= 0 && fd >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+    close(fd);
+    log_set_level(LOG_DEBUG);
+    return before;
+}
+
+static void heard(int before, char *text, size_t size)
+{
+    char path[300];
+
+    log_set_level(LOG_ALWAYS);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    snprintf(path, sizeof path, "%s/ruleset.log", home);
+    text[read_file(path, (uint8_t *) text, size - 1)] = '\0';
+}
+
+static unsigned times(const char *text, const char *event)
+{
+    char field[64];
+    unsigned count = 0;
+
+    snprintf(field, sizeof field, "\"event\":\"%s\"", event);
+    while ((text = strstr(text, field)) != NULL)
+    {
+        count++;
+        text++;
+    }
+    return count;
+}
+
 /* ---- what a kill leaves ---- */
 
 /* A process that records three attempts, and ends the third one or not, in one turn or in two. */
@@ -856,12 +897,13 @@ static void bounded(void **state)
 {
     struct outcome *rows[64];
     unsigned count = 0;
+    static char text[4096];
     struct life life;
-    uint64_t bytes;
-    size_t segments;
+    int before;
 
     (void) state;
     begin(&life);
+    before = listen_to_log();
     for (;;)
     {
         rows[count] = make_rows(1, ITEM_LIMIT);
@@ -871,9 +913,9 @@ static void bounded(void **state)
         assert_true(++count < 64);
     }
     assert_false(spool_usable(life.spool));
-    spool_measure(life.spool, &bytes, &segments);
-    assert_int_equal(bytes, 8 * MIB);
-    assert_int_equal(segments, 4);
+    heard(before, text, sizeof text);
+    assert_int_equal(times(text, "spool_unusable"), 1);
+    assert_non_null(strstr(text, "\"segments\":4,\"bytes\":8388608,\"limit\":8388608"));
     assert_int_equal(count_files("", SEGMENT_SUFFIX, NULL), 4);
     free_rows(rows[count]);
     turn_for(&life, 1050);
@@ -1392,45 +1434,6 @@ static void disk_full(void **state)
 }
 
 /* ---- what the operator hears ---- */
-
-/* Everything written to stderr from now on, until heard(). */
-static int listen_to_log(void)
-{
-    char path[300];
-    int before = dup(STDERR_FILENO), fd;
-
-    snprintf(path, sizeof path, "%s/ruleset.log", home);
-    fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    assert_true(before >= 0 && fd >= 0 && dup2(fd, STDERR_FILENO) >= 0);
-    close(fd);
-    log_set_level(LOG_DEBUG);
-    return before;
-}
-
-static void heard(int before, char *text, size_t size)
-{
-    char path[300];
-
-    log_set_level(LOG_ALWAYS);
-    dup2(before, STDERR_FILENO);
-    close(before);
-    snprintf(path, sizeof path, "%s/ruleset.log", home);
-    text[read_file(path, (uint8_t *) text, size - 1)] = '\0';
-}
-
-static unsigned times(const char *text, const char *event)
-{
-    char field[64];
-    unsigned count = 0;
-
-    snprintf(field, sizeof field, "\"event\":\"%s\"", event);
-    while ((text = strstr(text, field)) != NULL)
-    {
-        count++;
-        text++;
-    }
-    return count;
-}
 
 /* One line for each thing that happens, however often it is tried, and none with what a webhook
  * held. */
