@@ -4,7 +4,6 @@
  * file that anything may have happened to is read: no length in it is believed before the bytes
  * that it speaks of are known to be there, and no body before its checksum was right.
  */
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include <xxhash.h>
 
 #include "forwarder.h"
+#include "little_endian.h"
 #include "spool_segment.h"
 
 #define KIND_DECIDED 1
@@ -51,50 +51,6 @@ static uint8_t side_of(const char *routed_to)
         if (strcmp(SIDES[side], routed_to) == 0)
             return side;
     return 0;
-}
-
-/* ---- integers ---- */
-
-static uint8_t *put16(uint8_t *to, uint16_t value)
-{
-    value = htole16(value);
-    return (uint8_t *) memcpy(to, &value, sizeof value) + sizeof value;
-}
-
-static uint8_t *put32(uint8_t *to, uint32_t value)
-{
-    value = htole32(value);
-    return (uint8_t *) memcpy(to, &value, sizeof value) + sizeof value;
-}
-
-static uint8_t *put64(uint8_t *to, uint64_t value)
-{
-    value = htole64(value);
-    return (uint8_t *) memcpy(to, &value, sizeof value) + sizeof value;
-}
-
-static uint16_t get16(const uint8_t *from)
-{
-    uint16_t value;
-
-    memcpy(&value, from, sizeof value);
-    return le16toh(value);
-}
-
-static uint32_t get32(const uint8_t *from)
-{
-    uint32_t value;
-
-    memcpy(&value, from, sizeof value);
-    return le32toh(value);
-}
-
-static uint64_t get64(const uint8_t *from)
-{
-    uint64_t value;
-
-    memcpy(&value, from, sizeof value);
-    return le64toh(value);
 }
 
 /* ---- a record around its body ---- */
@@ -422,62 +378,4 @@ struct outcome *record_rows(const uint8_t *data, size_t decided, size_t outcome,
         ++*count;
     }
     return first;
-}
-
-/* ---- the header and the name of a segment ---- */
-
-static const uint8_t SEGMENT_MAGIC[8] = "whspool\n";
-
-void segment_put_header(uint8_t header[SEGMENT_HEADER], const uint8_t id[16], int worker,
-                        int64_t created_us)
-{
-    memset(header, 0, SEGMENT_HEADER);
-    memcpy(header, SEGMENT_MAGIC, 8);
-    put32(header + 8, SEGMENT_VERSION);
-    put32(header + 12, SEGMENT_HEADER);
-    memcpy(header + 16, id, 16);
-    put32(header + 32, (uint32_t) worker);
-    put64(header + 40, (uint64_t) created_us);
-    put64(header + 56, XXH3_64bits(header, 56));
-}
-
-/* Every version's header is 64 bytes with these fields. */
-enum segment_header_kind segment_read_header(const uint8_t *data, size_t size, uint8_t id[16])
-{
-    if (size < SEGMENT_HEADER || memcmp(data, SEGMENT_MAGIC, 8) != 0 ||
-        get64(data + 56) != XXH3_64bits(data, 56))
-        return SEGMENT_NO_HEADER;
-    memcpy(id, data + 16, 16);
-    return get32(data + 8) == SEGMENT_VERSION ? SEGMENT_GOOD : SEGMENT_OTHER_VERSION;
-}
-
-void segment_name_of(const uint8_t id[16], char name[SEGMENT_NAME])
-{
-    identity_print(id, name);
-    memcpy(name + 36, SEGMENT_SUFFIX, sizeof SEGMENT_SUFFIX);
-}
-
-static int hex_value(char digit)
-{
-    return digit >= '0' && digit <= '9'   ? digit - '0'
-           : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10
-                                          : -1;
-}
-
-bool segment_parse_name(const char *name, uint8_t id[16])
-{
-    char again[SEGMENT_NAME];
-    int nibbles = 0;
-
-    if (strlen(name) != 36 + sizeof SEGMENT_SUFFIX - 1)
-        return false;
-    memset(id, 0, 16);
-    for (int i = 0; i < 36 && nibbles < 32; i++)
-        if (hex_value(name[i]) >= 0)
-        {
-            id[nibbles / 2] = (uint8_t) (id[nibbles / 2] << 4 | hex_value(name[i]));
-            nibbles++;
-        }
-    segment_name_of(id, again);
-    return strcmp(name, again) == 0;
 }

@@ -9,11 +9,15 @@
  * next one: rows with an outcome as they are, rows without one as `outcome unknown`. A row that is
  * in the database already is not stored twice (same id, same time), so reading twice is harmless.
  *
- *     spool_directory.c  the directory: whose it is, what is in it, how much may be
- *     spool.c            a worker's segments, the turn's write, tickets
+ *     spool_directory.c  the directory: whose it is; stock.c: what is in it, how much may be
+ *     spool.c            a worker's segments
+ *     attempts.c         rows go into them, and leave
+ *     tickets.c          the turn's write, and what the disk makes of it
  *     segment.c          one file: made, written, loaded, removed
+ *     segment_header.c   its header and its name; pure
  *     record.c           rows to bytes and back; pure
  *     replay.c           rows out of segments that are not written any more
+ *     aside.c            what could not be read, or stored
  *     syncer.c           a thread that brings what was written to the disk
  *
  * README.md tells how they work together.

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * spool_directory.c: the directory that holds the segments: whose it is, what is in it, how much
- * may be. It becomes ready once its lock is ours, at the start or whenever what was in the way is
- * gone; then it stays so. The lock is of the open file (OFD): it ends with the process, however
- * that ends, and a file that nobody holds is no lock.
+ * spool_directory.c: the directory that holds the segments, and whose it is. It becomes ready once
+ * its lock is ours, at the start or whenever what was in the way is gone; then it stays so. The
+ * lock is of the open file (OFD): it ends with the process, however that ends, and a file that
+ * nobody holds is no lock.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -19,10 +18,7 @@
 #include "spool_segment.h"
 
 #define DEFAULT_DIRECTORY "/var/lib/webhook-forwarder"
-#define LOCK_NAME "lock"
-#define ASIDE_NAME "set-aside"
-#define ASIDE_MOST ((size_t) 64 << 20) /* bytes in it; beyond them nothing more is kept */
-#define LOCK_PAUSE_US 20000            /* between two tries to get the lock */
+#define LOCK_PAUSE_US 20000 /* between two tries to get the lock */
 
 enum readiness
 {
@@ -68,104 +64,6 @@ bool spool_trouble_set(struct spool_trouble *trouble, int error, const char *wha
     return false;
 }
 
-/* ---- what is in a directory ---- */
-
-/* Calls `visit` for each name until it says false; false then, and when it cannot be read. */
-static bool each_entry(int directory, bool (*visit)(void *context, int directory, const char *name),
-                       void *context)
-{
-    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
-    bool good = true;
-
-    if (stream == NULL)
-    {
-        if (fd >= 0)
-            close(fd);
-        return false;
-    }
-    while (good && (entry = readdir(stream)) != NULL)
-        good = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-               visit(context, fd, entry->d_name);
-    closedir(stream);
-    return good;
-}
-
-static bool is_segment(const char *name)
-{
-    uint8_t id[16];
-
-    return segment_parse_name(name, id);
-}
-
-static bool visit_ours(void *context, int directory, const char *name)
-{
-    (void) context;
-    (void) directory;
-    return strcmp(name, LOCK_NAME) == 0 || strcmp(name, ASIDE_NAME) == 0 ||
-           strcmp(name, "lost+found") == 0 || strncmp(name, "ruleset", 7) == 0 || is_segment(name);
-}
-
-/* Remembers the segments, and counts their bytes. */
-static bool visit_segment(void *context, int fd, const char *name)
-{
-    struct spool_directory *directory = context;
-    size_t count = directory->leftover_count;
-    struct stat status;
-    void *grown;
-
-    if (!is_segment(name))
-        return true;
-    if (count % 64 == 0)
-    {
-        grown = realloc(directory->leftovers, (count + 64) * sizeof *directory->leftovers);
-        if (grown == NULL)
-            return false;
-        directory->leftovers = grown;
-    }
-    if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode))
-        return true;
-    memcpy(directory->leftovers[count], name, strlen(name) + 1);
-    directory->leftover_count++;
-    atomic_fetch_add(&directory->bytes, (size_t) status.st_size);
-    atomic_fetch_add(&directory->segments, 1);
-    return true;
-}
-
-static bool visit_aside(void *context, int fd, const char *name)
-{
-    struct spool_directory *directory = context;
-    struct stat status;
-
-    if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
-        directory->aside += (size_t) status.st_blocks * 512;
-    return true;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-/* Once, when the lock has become ours: names sort by time. */
-static bool take_stock(struct spool_directory *directory, int fd)
-{
-    int aside = openat(fd, ASIDE_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-    if (aside >= 0)
-    {
-        (void) each_entry(aside, visit_aside, directory);
-        close(aside);
-    }
-    if (!each_entry(fd, visit_segment, directory))
-        return false;
-    if (directory->leftover_count > 0)
-        qsort(directory->leftovers, directory->leftover_count, sizeof *directory->leftovers,
-              by_name);
-    return true;
-}
-
 /* ---- whose it is ---- */
 
 /* Nobody else may read phone numbers here. A directory that holds nothing else is tightened; one
@@ -176,8 +74,8 @@ static bool make_private(int fd, struct spool_trouble *trouble)
     bool good = fstat(fd, &status) == 0 && status.st_uid == geteuid();
 
     if (good && (status.st_mode & 077) != 0)
-        good = each_entry(fd, visit_ours, NULL) && fchmod(fd, 0700) == 0 &&
-               fstat(fd, &status) == 0 && (status.st_mode & 077) == 0;
+        good = stock_is_ours(fd) && fchmod(fd, 0700) == 0 && fstat(fd, &status) == 0 &&
+               (status.st_mode & 077) == 0;
     if (good)
         return true;
     return spool_trouble_set(trouble, 0, "the spool directory is not private",
@@ -220,7 +118,7 @@ static void describe_holder(int lock_fd, struct spool_trouble *trouble)
 static int take_lock(int fd, struct spool_trouble *trouble, enum readiness *readiness)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    int lock_fd = openat(fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int lock_fd = openat(fd, SPOOL_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     char pid[16];
 
     if (lock_fd >= 0 && fcntl(lock_fd, F_OFD_SETLK, &whole) == 0)
@@ -279,7 +177,7 @@ static enum readiness make_ready(struct spool_directory *directory, struct spool
     if (fd < 0)
         return DIRECTORY_UNUSABLE;
     lock_fd = take_lock(fd, trouble, &readiness);
-    if (lock_fd >= 0 && (!first || take_stock(directory, fd)))
+    if (lock_fd >= 0 && (!first || stock_take(directory, fd)))
     {
         replace_fd(&directory->fd, fd);
         replace_fd(&directory->lock_fd, lock_fd);
@@ -424,70 +322,4 @@ void spool_directory_close(struct spool_directory *directory)
 const char *spool_directory_path(const struct spool_directory *directory)
 {
     return atomic_load(&directory->ready) ? directory->path : "";
-}
-
-/* ---- how much there may be ---- */
-
-bool spool_directory_take(struct spool_directory *directory, size_t bytes)
-{
-    size_t before = atomic_fetch_add(&directory->bytes, bytes);
-
-    if (before + bytes > directory->options->spool_size)
-    {
-        atomic_fetch_sub(&directory->bytes, bytes);
-        return false;
-    }
-    atomic_fetch_add(&directory->segments, 1);
-    return true;
-}
-
-void spool_directory_give(struct spool_directory *directory, size_t bytes)
-{
-    atomic_fetch_sub(&directory->bytes, bytes);
-    atomic_fetch_sub(&directory->segments, 1);
-}
-
-/* ---- set-aside/ ---- */
-
-/* Opens it, made when it is not there; -1 when that fails, or when it holds enough. */
-static int open_aside(struct spool_directory *directory, size_t bytes)
-{
-    if (atomic_load(&directory->aside) + bytes > ASIDE_MOST ||
-        (mkdirat(directory->fd, ASIDE_NAME, 0700) != 0 && errno != EEXIST))
-        return -1;
-    return openat(directory->fd, ASIDE_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-}
-
-/* Writes a new file; the syncer brings it to the disk and closes it. */
-static bool write_aside(struct spool_directory *directory, int aside, const char *name,
-                        const uint8_t *data, size_t size)
-{
-    int fd = openat(aside, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool good = fd >= 0 && write(fd, data, size) == (ssize_t) size;
-    struct sync_file *file = good ? sync_file_make(fd, NULL, NULL) : NULL;
-
-    if (file != NULL)
-    {
-        syncer_ask(&directory->syncer, file, 0, false);
-        syncer_release(&directory->syncer, file, false);
-    }
-    else if (fd >= 0)
-        close(fd);
-    if (!good && fd >= 0)
-        unlinkat(aside, name, 0);
-    return good;
-}
-
-bool spool_aside_bytes(struct spool_directory *directory, const char *name, const uint8_t *data,
-                       size_t size)
-{
-    size_t bytes = (size + 4095) & ~(size_t) 4095;
-    int aside = open_aside(directory, bytes);
-    bool good = aside >= 0 && write_aside(directory, aside, name, data, size);
-
-    if (aside >= 0)
-        close(aside);
-    if (good)
-        atomic_fetch_add(&directory->aside, bytes);
-    return good;
 }

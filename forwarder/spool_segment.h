@@ -38,6 +38,8 @@
 #define SEGMENT_LEAST ((size_t) 2 << 20) /* ... or shorter: the rows of 1,000 items fit */
 #define SEGMENT_HEADER 64
 #define SEGMENT_SUFFIX ".spool"
+#define SPOOL_LOCK "lock"
+#define SPOOL_ASIDE "set-aside"
 #define SEGMENT_NAME 44 /* bytes of "<id>.spool" and its NUL, and one to spare */
 #define RECORD_HEADER 16
 #define RECORD_OUTCOME_MOST 200 /* bytes of the longest OUTCOME */
@@ -86,6 +88,10 @@ struct record record_read(const struct record_key *key, const uint8_t *data, siz
  * or the unknown one when that is 0; both have been read by record_read(). NULL without memory. */
 MUST_CHECK struct outcome *record_rows(const uint8_t *data, size_t decided, size_t outcome,
                                        size_t *count);
+
+/* ---------------------------------------------------------------------------------------------
+ * segment_header.c: pure
+ * ------------------------------------------------------------------------------------------ */
 
 enum segment_header_kind
 {
@@ -200,9 +206,24 @@ struct spool_directory
 /* Makes the directory ready if it is not. Any thread. */
 MUST_CHECK bool spool_directory_try(struct spool_directory *directory,
                                     struct spool_trouble *trouble);
+
+/* ---------------------------------------------------------------------------------------------
+ * stock.c
+ * ------------------------------------------------------------------------------------------ */
+
+/* Whether nothing but what belongs to a spool is there. */
+MUST_CHECK bool stock_is_ours(int fd);
+/* Remembers what was left, once, when the lock has become ours; names sort by time. False when it
+ * cannot be read. */
+MUST_CHECK bool stock_take(struct spool_directory *directory, int fd);
 /* Counts bytes against --spool-size; false when they do not fit. */
 MUST_CHECK bool spool_directory_take(struct spool_directory *directory, size_t bytes);
 void spool_directory_give(struct spool_directory *directory, size_t bytes);
+
+/* ---------------------------------------------------------------------------------------------
+ * aside.c
+ * ------------------------------------------------------------------------------------------ */
+
 /* Keeps bytes as a file in set-aside/. */
 MUST_CHECK bool spool_aside_bytes(struct spool_directory *directory, const char *name,
                                   const uint8_t *data, size_t size);
@@ -290,11 +311,14 @@ struct replay
     struct log_limiter limiter;
 };
 
+void replay_close(struct replay *replay);
+
 /* ---------------------------------------------------------------------------------------------
  * spool.c
  * ------------------------------------------------------------------------------------------ */
 
 #define LOST_RANGES 16
+#define SPOOL_REST_US 1000000 /* an active segment with nothing to keep goes after so long */
 
 struct spool
 {
@@ -325,6 +349,10 @@ struct spool
     struct log_limiter limiter;
 };
 
+/* Makes the active segment; the spool is troubled when that fails. */
+bool spool_activate(struct spool *spool);
+/* It takes nothing, until another segment can be made. */
+void spool_become_troubled(struct spool *spool, const struct spool_trouble *trouble);
 /* Whether the segment counts as `wanted`. */
 bool spool_wants(const struct spool_segment *segment);
 /* Takes no DECIDEDs any more. */
@@ -333,6 +361,14 @@ void spool_retire(struct spool *spool);
 void spool_review(struct spool *spool, struct spool_segment *segment);
 /* Forgets a segment whose file is gone or not ours to touch. */
 void spool_unlink(struct spool *spool, struct spool_segment *segment, bool removed);
-void replay_close(struct replay *replay);
+
+/* ---------------------------------------------------------------------------------------------
+ * tickets.c
+ * ------------------------------------------------------------------------------------------ */
+
+/* The turn writes what the segment has, and looks whether it is needed any more. */
+void spool_mark_dirty(struct spool *spool, struct spool_segment *segment);
+/* The syncer has something to tell. */
+void spool_synced(struct loop_source *source, uint32_t events);
 
 #endif /* SPOOL_SEGMENT_H */
