@@ -73,6 +73,40 @@ $function$;
 COMMENT ON FUNCTION @extschema@.routing_config_as_of(timestamptz) IS
 	'The configuration that was in force at a moment; NULL before the first';
 
+-- A step of a rollout is the unbroken run of newest rows that route the same senders to the same
+-- target: same percentage, switch, domains, salt and unified target. Other settings and edits of rules
+-- change the version and leave the step. The first row of that run.
+CREATE FUNCTION @extschema@.webhook_routing_step()
+RETURNS @extschema@.webhook_routing_config
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	WITH newest AS (
+		SELECT * FROM @extschema@.webhook_routing_config ORDER BY version DESC LIMIT 1
+	), before AS (
+		SELECT c.version
+		  FROM @extschema@.webhook_routing_config c, newest n
+		 WHERE NOT (c.percentage = n.percentage AND c.enabled = n.enabled
+		            AND c.domains @> n.domains AND c.domains <@ n.domains
+		            AND c.hash_salt = n.hash_salt AND c.unified_webhook = n.unified_webhook)
+		 ORDER BY c.version DESC LIMIT 1
+	)
+	SELECT * FROM @extschema@.webhook_routing_config
+	 WHERE version > coalesce((SELECT version FROM before), 0)
+	 ORDER BY version LIMIT 1
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_step() IS
+	'Internal: the config row with which the present step of the rollout began';
+
+CREATE FUNCTION @extschema@.webhook_routing_step_began() RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	SELECT created_at FROM @extschema@.webhook_routing_step()
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_step_began() IS
+	'When what is routed to the unified target last changed: percentage, switch, domains, salt, target';
+
 -- The verbs. Their variables are plain records: the row type would have them wait for a lock on the
 -- table before they come to limit that wait.
 

@@ -16,12 +16,16 @@ CREATE TABLE @extschema@.webhook_routing_rollups (
 	above_critical  bigint      NOT NULL,
 	latency         @extschema@.latency_sketch NOT NULL,
 	first_request   timestamptz NOT NULL,
-	last_request    timestamptz NOT NULL
+	last_request    timestamptz NOT NULL,
+	repeated_errors bigint      NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
 -- Room in each page (fillfactor) and no index on what changes: a row is updated in place.
 CREATE INDEX webhook_routing_rollups_minute_idx
 	ON @extschema@.webhook_routing_rollups (minute, domain, routed_to);
+-- Goes back in time for one side of a domain: how far health has to look when traffic is scarce.
+CREATE INDEX webhook_routing_rollups_domain_idx
+	ON @extschema@.webhook_routing_rollups (domain, routed_to, minute);
 
 COMMENT ON TABLE @extschema@.webhook_routing_rollups IS
 	'Requests per minute, domain, side and config version; add rows up, there may be several';
@@ -55,6 +59,12 @@ COMMENT ON COLUMN @extschema@.webhook_routing_rollups.first_request IS
 	'Earliest created_at';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.last_request IS
 	'Latest created_at';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.repeated_errors IS
+	'Of the errors, those of a message that had failed there before: Meta delivers it again and again';
+COMMENT ON INDEX @extschema@.webhook_routing_rollups_minute_idx IS
+	'Finds the last hour, for statistics';
+COMMENT ON INDEX @extschema@.webhook_routing_rollups_domain_idx IS
+	'Goes back in time for one side of a domain, for health';
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.webhook_routing_rollups', '');
 

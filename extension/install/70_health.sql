@@ -1,5 +1,5 @@
--- Health: is what was routed in the last hour all right? Reads the rollups and the thresholds of the
--- configuration in force.
+-- Health: what the requests of each domain and side prove. Reads the rollups and the thresholds of the
+-- configuration in force; the rules of a verdict are in extension/evidence_verdict.c.
 
 -- The P95 of a sketch is within 1 % of the true one, so that it may lie on the wrong side of a limit.
 -- How many requests took longer than the limit is counted exactly: there, the count says which side
@@ -18,87 +18,251 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_p95(numeric, numeric, bigint, bigint) IS
 	'A P95 on the right side of a limit, given how many requests were over it; NULL stays NULL';
 
-CREATE FUNCTION @extschema@.check_routing_health()
+-- What was seen of each side of a domain, and beside unified of legacy in the same minutes. With an
+-- argument: in that time. Without: in the last hour and, where that is less than min_requests, as far back as gives
+-- them; nothing from before the present step, since another share of the senders decided it. A
+-- minute in which the step began counts by the config version of its rows. Looking back reads at most
+-- min_requests rollups of a side.
+CREATE FUNCTION @extschema@.webhook_routing_evidence(since interval)
 RETURNS TABLE (
-	domain      text,
-	routed_to   text,
-	is_healthy  boolean,
-	error_rate  numeric,
-	p95_latency numeric,
-	issue       text)
+	domain    text,
+	routed_to text,
+	counts    bigint[],
+	other     bigint[],
+	repeated  bigint,
+	p95       numeric)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
-	WITH config AS (
-		SELECT * FROM @extschema@.webhook_routing_config ORDER BY version DESC LIMIT 1
-	), counted AS (
-		SELECT r.domain, r.routed_to,
-		       sum(r.requests) AS request_count,
-		       sum(r.errors) AS error_count,
-		       sum(r.requests - r.skipped)::bigint AS measured,
-		       sum(r.reached_warning)::bigint AS reached_warning,
-		       sum(r.above_critical)::bigint AS above_critical,
-		       round(@extschema@.latency_sketch_quantile(
-			       @extschema@.latency_sketch_agg(r.latency), 0.95)::numeric, 2) AS estimate
-		  FROM @extschema@.webhook_routing_rollups r
-		 WHERE r.minute > statement_timestamp() - interval '61 minutes'
-		   AND r.minute <= statement_timestamp()
+	WITH bounds AS (
+		SELECT c.domains, c.min_requests,
+		       statement_timestamp() AS until,
+		       statement_timestamp() - coalesce(since, interval '1 hour') - interval '1 minute'
+		           + interval '1 microsecond' AS began,
+		       CASE WHEN since IS NULL THEN s.version ELSE 0 END AS version,
+		       CASE WHEN since IS NULL THEN s.created_at ELSE '-infinity' END AS step_began
+		  FROM @extschema@.webhook_routing_config c, @extschema@.webhook_routing_step() s
+		 ORDER BY c.version DESC LIMIT 1
+	), recent AS (
+		SELECT r.domain, r.routed_to, sum(r.requests - r.repeated_errors) AS requests
+		  FROM @extschema@.webhook_routing_rollups r, bounds b
+		 WHERE r.minute >= b.began AND r.minute <= b.until
+		   AND (r.config_version >= b.version
+		        OR r.config_version IS NULL AND r.last_request >= b.step_began)
 		 GROUP BY r.domain, r.routed_to
+	), sides AS (
+		SELECT e.domain, e.routed_to, sum(e.requests) AS requests
+		  FROM (SELECT * FROM recent
+		        UNION ALL
+		        SELECT d.domain, side.routed_to, 0
+		          FROM bounds b, unnest(b.domains) d (domain), (VALUES ('unified'), ('legacy')) side (routed_to)
+		         WHERE since IS NULL) e
+		 GROUP BY e.domain, e.routed_to
+	), windows AS (
+		SELECT s.domain, s.routed_to, least(b.began, w.began) AS began
+		  FROM sides s
+		 CROSS JOIN bounds b
+		 CROSS JOIN LATERAL (
+			SELECT min(n.minute) AS began
+			  FROM (SELECT r.minute,
+			               coalesce(sum(r.requests) OVER (ORDER BY r.minute DESC
+			                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS newer
+			          FROM (SELECT l.minute, l.requests - l.repeated_errors AS requests
+			                  FROM @extschema@.webhook_routing_rollups l
+			                 WHERE since IS NULL AND s.requests < b.min_requests
+			                   AND l.domain = s.domain AND l.routed_to = s.routed_to
+			                   AND l.minute <= b.until AND l.minute > b.step_began - interval '1 hour'
+			                   AND l.requests > l.repeated_errors
+			                   AND (l.config_version >= b.version
+			                        OR l.config_version IS NULL AND l.last_request >= b.step_began)
+			                 ORDER BY l.minute DESC LIMIT b.min_requests) r) n
+			 WHERE n.newer < b.min_requests) w
+	)
+	SELECT w.domain, w.routed_to, own.counts, other.counts, own.repeated, own.p95
+	  FROM windows w
+	 CROSS JOIN bounds b
+	 CROSS JOIN LATERAL (
+		SELECT ARRAY[sum(r.requests - r.repeated_errors), sum(r.errors - r.repeated_errors),
+		             sum(r.requests - r.skipped - r.repeated_errors), sum(r.reached_warning),
+		             sum(r.above_critical)]::bigint[] AS counts,
+		       sum(r.repeated_errors)::bigint AS repeated,
+		       round(@extschema@.latency_sketch_quantile(
+			       @extschema@.latency_sketch_agg(r.latency), 0.95)::numeric, 2) AS p95
+		  FROM @extschema@.webhook_routing_rollups r
+		 WHERE r.domain = w.domain AND r.routed_to = w.routed_to
+		   AND r.minute >= w.began AND r.minute <= b.until
+		   AND (r.config_version >= b.version
+		        OR r.config_version IS NULL AND r.last_request >= b.step_began)
+		HAVING count(*) > 0) own
+	  LEFT JOIN LATERAL (
+		SELECT ARRAY[sum(r.requests - r.repeated_errors), sum(r.errors - r.repeated_errors),
+		             sum(r.requests - r.skipped - r.repeated_errors), sum(r.reached_warning),
+		             sum(r.above_critical)]::bigint[] AS counts
+		  FROM @extschema@.webhook_routing_rollups r
+		 WHERE r.domain = w.domain
+		   AND r.routed_to = 'legacy' AND w.routed_to = 'unified'
+		   AND r.minute >= w.began AND r.minute <= b.until
+		   AND (r.config_version >= b.version
+		        OR r.config_version IS NULL AND r.last_request >= b.step_began)
+		HAVING count(*) > 0) other ON true
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_evidence(interval) IS
+	'Internal: what was seen of each side of a domain, as webhook_routing_judge() takes it';
+
+CREATE FUNCTION @extschema@.webhook_routing_excess(
+	level text, measure text, value numeric, warning numeric, critical numeric, unit text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	SELECT CASE level
+	       WHEN 'critical' THEN format('%1$s %2$s %4$s is above %3$s %4$s',
+	                                   measure, round(value, 2), critical, unit)
+	       WHEN 'warning' THEN format('%1$s %2$s %4$s has reached %3$s %4$s',
+	                                  measure, round(value, 2), warning, unit) END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_excess(text, text, numeric, numeric, numeric, text) IS
+	'Internal: what is wrong by one measure, in words; NULL when nothing is';
+
+CREATE FUNCTION @extschema@.webhook_routing_advice(
+	severity text, proof text, domain text, routed_to text, requests bigint, needed bigint,
+	config @extschema@.webhook_routing_config)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	SELECT CASE severity
+	       WHEN 'healthy' THEN
+	           CASE
+	           WHEN routed_to IS DISTINCT FROM 'unified' THEN 'Nothing to do.'
+	           WHEN proof = 'shown_warning' THEN
+	               format('Proceed: errors are shown to be under %s %%, P95 under %s ms.',
+	                      (config).warning_error_rate_pct, (config).warning_p95_ms)
+	           WHEN proof = 'shown_critical' THEN
+	               format('Proceed: errors are shown to be under %s %%; %s more clean requests show %s %%.',
+	                      (config).critical_error_rate_pct, needed, (config).warning_error_rate_pct)
+	           ELSE format('Proceed, or wait for %s more clean requests: they show errors under %s %%.',
+	                       needed, (config).critical_error_rate_pct) END
+	       WHEN 'warning' THEN
+	           format('Hold until it is explained: look at %s in webhook_routing_logs.', domain)
+	       WHEN 'critical' THEN
+	           CASE routed_to
+	           WHEN 'unified' THEN format('Roll back: SELECT set_routing_enabled(false, %L);',
+	                                      domain || ' is critical')
+	           WHEN 'legacy' THEN 'Mend the legacy function; rolling back would send it more.'
+	           ELSE 'No function could be reached: look at the status page of the forwarder.' END
+	       WHEN 'environmental' THEN
+	           'Hold: both sides are bad, so rolling back would not help; look at what they share.'
+	       ELSE CASE
+	            WHEN requests = 0 THEN
+	                'Wait for traffic; if there should be some, look at the status page of the forwarder.'
+	            WHEN requests < (config).min_requests THEN
+	                format('Wait for more requests, %s at least.', (config).min_requests - requests)
+	            ELSE 'Wait until response times are measured.' END END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_advice(
+	text, text, text, text, bigint, bigint, @extschema@.webhook_routing_config) IS
+	'Internal: what to do about a verdict, as a sentence';
+
+CREATE FUNCTION @extschema@.check_routing_health(since interval DEFAULT NULL)
+RETURNS TABLE (
+	domain          text,
+	routed_to       text,
+	is_healthy      boolean,
+	error_rate      numeric,
+	p95_latency     numeric,
+	issue           text,
+	severity        text,
+	proof           text,
+	requests        bigint,
+	errors          bigint,
+	error_rate_low  numeric,
+	error_rate_high numeric,
+	requests_needed bigint,
+	advice          text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+#variable_conflict use_column
+DECLARE
+	config @extschema@.webhook_routing_config;
+BEGIN
+	IF since <= interval '0' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('health cannot look back %s', since),
+			HINT = 'Give an interval above zero, SELECT * FROM check_routing_health(''15 minutes''), or none.';
+	END IF;
+	SELECT * INTO STRICT config
+	  FROM @extschema@.webhook_routing_config ORDER BY version DESC LIMIT 1;
+
+	RETURN QUERY
+	WITH evidence AS (
+		SELECT e.*, NULL AS missing FROM @extschema@.webhook_routing_evidence(since) e
 	), seen AS (
-		SELECT n.*, 100.0 * n.error_count / n.request_count AS error_rate,
+		SELECT * FROM evidence
+		UNION ALL
+		-- No data is never healthy: an enrolled domain without any is named, and so is one whose senders
+		-- should partly be on unified while nothing went there.
+		SELECT e.domain, absent.side, '{0,0,0,0,0}', NULL, 0, NULL,
+		       CASE WHEN since IS NULL THEN 'no requests since this step began'
+		            ELSE format('no requests in the last %s', since) END || absent.addition
+		  FROM unnest(config.domains) e (domain)
+		  LEFT JOIN @extschema@.webhook_routing_domains d ON d.domain = e.domain
+		 CROSS JOIN LATERAL (
+			SELECT NULL AS side, '' AS addition
+			 WHERE NOT EXISTS (SELECT FROM evidence s WHERE s.domain = e.domain)
+			UNION ALL
+			SELECT 'unified', ', though it should get some'
+			 WHERE config.enabled AND least(d.percentage, config.percentage) > 0
+			   AND EXISTS (SELECT FROM evidence s WHERE s.domain = e.domain)
+			   AND NOT EXISTS (SELECT FROM evidence s
+			                    WHERE s.domain = e.domain AND s.routed_to = 'unified')) absent
+	), judged AS (
+		SELECT s.*, j.*, s.counts[1] AS requests, s.counts[2] AS errors, s.counts[3] AS measured,
+		       100.0 * s.counts[2] / nullif(s.counts[1], 0) AS error_rate,
 		       @extschema@.webhook_routing_p95(
 			       @extschema@.webhook_routing_p95(
-				       n.estimate, c.warning_p95_ms::numeric, n.reached_warning, n.measured),
-			       c.critical_p95_ms::numeric + 0.01, n.above_critical, n.measured) AS p95_ms
-		  FROM counted n, config c
-	), judged AS (
-		SELECT s.*,
-		       s.request_count >= c.min_requests AS enough,
-		       concat_ws(' and ',
-		           CASE WHEN s.error_rate > c.critical_error_rate_pct
-		                THEN format('error rate %s %% is above %s %%',
-		                            round(s.error_rate, 2), c.critical_error_rate_pct) END,
-		           CASE WHEN s.p95_ms > c.critical_p95_ms
-		                THEN format('P95 %s ms is above %s ms', round(s.p95_ms, 2), c.critical_p95_ms)
-		           END) AS critical,
-		       concat_ws(' and ',
-		           CASE WHEN s.error_rate >= c.warning_error_rate_pct
-		                THEN format('error rate %s %% has reached %s %%',
-		                            round(s.error_rate, 2), c.warning_error_rate_pct) END,
-		           CASE WHEN s.p95_ms >= c.warning_p95_ms
-		                THEN format('P95 %s ms has reached %s ms', round(s.p95_ms, 2), c.warning_p95_ms)
-		           END) AS warning,
-		       format('too few requests for a verdict: %s of %s', s.request_count, c.min_requests)
-		           AS too_few
-		  FROM seen s, config c
+				       s.p95, config.warning_p95_ms::numeric, s.counts[4], s.counts[3]),
+			       config.critical_p95_ms::numeric + 0.01, s.counts[5], s.counts[3]) AS p95_ms
+		  FROM seen s,
+		       @extschema@.webhook_routing_judge(s.counts, s.other,
+			       (config.warning_error_rate_pct / 100)::double precision,
+			       (config.critical_error_rate_pct / 100)::double precision, config.min_requests) j
+	), ruled AS (
+		-- What is nobody's fault is legacy's neither.
+		SELECT j.*, CASE WHEN j.routed_to = 'legacy' AND j.severity IN ('warning', 'critical')
+		                      AND EXISTS (SELECT FROM judged u
+		                                   WHERE u.domain = j.domain AND u.routed_to = 'unified'
+		                                     AND u.severity = 'environmental')
+		                 THEN 'environmental' ELSE j.severity END AS final
+		  FROM judged j
 	)
 	SELECT j.domain, j.routed_to,
-	       CASE WHEN NOT j.enough THEN NULL
-	            WHEN j.critical <> '' OR j.warning <> '' THEN false
-	            WHEN j.p95_ms IS NOT NULL THEN true END,
+	       CASE WHEN j.final <> 'insufficient_data' THEN j.final = 'healthy' END,
 	       round(j.error_rate, 3), round(j.p95_ms, 2),
-	       CASE WHEN NOT j.enough THEN j.too_few
-	            WHEN j.critical <> '' THEN 'critical: ' || j.critical
-	            WHEN j.warning <> '' THEN 'warning: ' || j.warning
-	            WHEN j.p95_ms IS NULL THEN 'no response time was measured' END
-	  FROM judged j
-	UNION ALL
-	-- No data is never healthy: an enrolled domain without any is named, and so is one whose senders
-	-- should partly be on unified while nothing went there.
-	SELECT e.domain, missing.side, NULL, NULL, NULL, missing.issue
-	  FROM config c
-	 CROSS JOIN unnest(c.domains) e (domain)
-	  LEFT JOIN @extschema@.webhook_routing_domains d ON d.domain = e.domain
-	 CROSS JOIN LATERAL (
-		SELECT NULL AS side, 'no requests in the last hour' AS issue
-		 WHERE NOT EXISTS (SELECT FROM seen s WHERE s.domain = e.domain)
-		UNION ALL
-		SELECT 'unified', 'no requests in the last hour, though it should get some'
-		 WHERE c.enabled AND least(d.percentage, c.percentage) > 0
-		   AND EXISTS (SELECT FROM seen s WHERE s.domain = e.domain)
-		   AND NOT EXISTS (SELECT FROM seen s WHERE s.domain = e.domain AND s.routed_to = 'unified')
-	       ) missing
-	 ORDER BY 1, 2
+	       CASE j.final
+	       WHEN 'healthy' THEN NULL
+	       WHEN 'insufficient_data' THEN
+	           CASE WHEN j.missing IS NOT NULL THEN j.missing
+	                WHEN j.requests < config.min_requests
+	                THEN format('too few requests for a verdict: %s of %s', j.requests, config.min_requests)
+	                ELSE 'no response time was measured' END
+	       ELSE format('%s: %s', j.final, concat_ws(' and ',
+	                @extschema@.webhook_routing_excess(j.errors_level, 'error rate', j.error_rate,
+	                    config.warning_error_rate_pct, config.critical_error_rate_pct, '%'),
+	                @extschema@.webhook_routing_excess(j.latency_level, 'P95', j.p95_ms,
+	                    config.warning_p95_ms::numeric, config.critical_p95_ms::numeric, 'ms'))) END,
+	       j.final, j.proof, j.requests, j.errors,
+	       round(j.low_pct::numeric, 5), round(j.high_pct::numeric, 5), j.needed,
+	       @extschema@.webhook_routing_advice(j.final, j.proof, j.domain, j.routed_to, j.requests,
+	                                          j.needed, config)
+	       || CASE WHEN j.repeated > 0
+	               THEN format(' %s errors of messages that had failed before are left out.', j.repeated)
+	               ELSE '' END
+	  FROM ruled j
+	 ORDER BY 1, 2;
+END
 $function$;
-COMMENT ON FUNCTION @extschema@.check_routing_health() IS
-	'A verdict per domain and side over the last hour; is_healthy is NULL where data is too scarce';
+COMMENT ON FUNCTION @extschema@.check_routing_health(interval) IS
+	'A verdict per domain and side: of the given time, or of the last hour and, within this step, as far '
+	'back as gives min_requests; is_healthy is NULL where data is too scarce';

@@ -64,7 +64,24 @@ AS $function$
 	-- statistics; what a view or a function calls is checked against whoever uses it
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_stats'),
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_rollups'),
-	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.check_routing_health()'),
+	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.check_routing_health(interval)'),
+	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_evidence(interval)'),
+	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_step()'),
+	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_step_began()'),
+	('{operator,viewer}',
+	 'EXECUTE ON FUNCTION @extschema@.webhook_routing_judge(bigint[], bigint[], double precision,'
+	 ' double precision, integer)'),
+	('{operator,viewer}',
+	 'EXECUTE ON FUNCTION @extschema@.webhook_routing_excess(text, text, numeric, numeric, numeric,'
+	 ' text)'),
+	('{operator,viewer}',
+	 'EXECUTE ON FUNCTION @extschema@.webhook_routing_advice(text, text, text, text, bigint, bigint,'
+	 ' @extschema@.webhook_routing_config)'),
+	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.routing_error_bounds(bigint, bigint)'),
+	('{operator,viewer}',
+	 'EXECUTE ON FUNCTION @extschema@.routing_requests_needed(bigint, bigint, double precision)'),
+	('{operator,viewer}',
+	 'EXECUTE ON FUNCTION @extschema@.routing_chi_square_p(double precision, integer)'),
 	('{operator,viewer}',
 	 'EXECUTE ON FUNCTION @extschema@.webhook_routing_p95(numeric, numeric, bigint, bigint)'),
 	('{operator,viewer}',
