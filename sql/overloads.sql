@@ -50,6 +50,8 @@ SELECT count(*) > 50 AS planted FROM pg_proc WHERE proowner = 'regress_routing_p
 SELECT proname, count(*) > 2 AS overloaded FROM pg_proc WHERE proowner = 'regress_routing_planter'::regrole
    AND proname ~ '_(append|lock|check_percentage|check_value|state|same_function)$' GROUP BY 1 ORDER BY 1;
 RESET ROLE;
+INSERT INTO webhook_routing_logs (webhook_name, domain, routed_to, status, response_time_ms)
+SELECT 'w', 'jobs', side, 'error', 4000 FROM generate_series(1, 60) n, unnest('{unified,legacy}'::text[]) side;
 
 SET ROLE regress_routing_operator;
 SELECT version FROM update_routing_percentage(12.5, 'why');
@@ -75,6 +77,8 @@ UPDATE webhook_routing_targets SET fallback_policy = 'x';
 UPDATE webhook_routing_keywords SET language = 'x';
 UPDATE webhook_routing_domains SET percentage = 101 WHERE domain = 'jobs';
 SELECT count(*) > 0 AS found FROM validate_routing_config();
+SELECT domain, routed_to, severity FROM check_routing_health('1 hour') ORDER BY 1, 2;
+SELECT count(*) FROM check_routing_health();
 RESET ROLE;
 SELECT version, change FROM get_current_routing_config();
 

@@ -125,8 +125,7 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_excess(text, text, numeric, nume
 	'Internal: what is wrong by one measure, in words; NULL when nothing is';
 
 CREATE FUNCTION @extschema@.webhook_routing_advice(
-	severity text, proof text, domain text, routed_to text, requests bigint, needed bigint,
-	config @extschema@.webhook_routing_config)
+	severity text, proof text, domain text, routed_to text, requests bigint, needed bigint, config jsonb)
 RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -137,12 +136,13 @@ AS $function$
 	           WHEN routed_to IS DISTINCT FROM 'unified' THEN 'Nothing to do.'
 	           WHEN proof = 'shown_warning' THEN
 	               format('Proceed: errors are shown to be under %s %%, P95 under %s ms.',
-	                      (config).warning_error_rate_pct, (config).warning_p95_ms)
+	                      config ->> 'warning_error_rate_pct', config ->> 'warning_p95_ms')
 	           WHEN proof = 'shown_critical' THEN
 	               format('Proceed: errors are shown to be under %s %%; %s more clean requests show %s %%.',
-	                      (config).critical_error_rate_pct, needed, (config).warning_error_rate_pct)
+	                      config ->> 'critical_error_rate_pct', coalesce(needed::text, 'over 10^12'),
+	                      config ->> 'warning_error_rate_pct')
 	           ELSE format('Proceed, or wait for %s more clean requests: they show errors under %s %%.',
-	                       needed, (config).critical_error_rate_pct) END
+	                       coalesce(needed::text, 'over 10^12'), config ->> 'critical_error_rate_pct') END
 	       WHEN 'warning' THEN
 	           format('Hold until it is explained: look at %s in webhook_routing_logs.', domain)
 	       WHEN 'critical' THEN
@@ -156,12 +156,13 @@ AS $function$
 	       ELSE CASE
 	            WHEN requests = 0 THEN
 	                'Wait for traffic; if there should be some, look at the status page of the forwarder.'
-	            WHEN requests < (config).min_requests THEN
-	                format('Wait for more requests, %s at least.', (config).min_requests - requests)
+	            WHEN requests < (config ->> 'min_requests')::integer THEN
+	                format('Wait for more requests, %s at least.',
+	                       (config ->> 'min_requests')::integer - requests)
 	            ELSE 'Wait until response times are measured.' END END
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_advice(
-	text, text, text, text, bigint, bigint, @extschema@.webhook_routing_config) IS
+	text, text, text, text, bigint, bigint, jsonb) IS
 	'Internal: what to do about a verdict, as a sentence';
 
 CREATE FUNCTION @extschema@.check_routing_health(since interval DEFAULT NULL)
@@ -248,14 +249,14 @@ BEGIN
 	                THEN format('too few requests for a verdict: %s of %s', j.requests, config.min_requests)
 	                ELSE 'no response time was measured' END
 	       ELSE format('%s: %s', j.final, concat_ws(' and ',
-	                @extschema@.webhook_routing_excess(j.errors_level, 'error rate', j.error_rate,
-	                    config.warning_error_rate_pct, config.critical_error_rate_pct, '%'),
-	                @extschema@.webhook_routing_excess(j.latency_level, 'P95', j.p95_ms,
-	                    config.warning_p95_ms::numeric, config.critical_p95_ms::numeric, 'ms'))) END,
+	                @extschema@.webhook_routing_excess(j.errors_level, 'error rate'::text, j.error_rate,
+	                    config.warning_error_rate_pct, config.critical_error_rate_pct, '%'::text),
+	                @extschema@.webhook_routing_excess(j.latency_level, 'P95'::text, j.p95_ms,
+	                    config.warning_p95_ms::numeric, config.critical_p95_ms::numeric, 'ms'::text))) END,
 	       j.final, j.proof, j.requests, j.errors,
 	       round(j.low_pct::numeric, 5), round(j.high_pct::numeric, 5), j.needed,
 	       @extschema@.webhook_routing_advice(j.final, j.proof, j.domain, j.routed_to, j.requests,
-	                                          j.needed, config)
+	                                          j.needed, to_jsonb(config))
 	       || CASE WHEN j.repeated > 0
 	               THEN format(' %s errors of messages that had failed before are left out.', j.repeated)
 	               ELSE '' END

@@ -76,7 +76,7 @@ AS $function$
 	 ' text)'),
 	('{operator,viewer}',
 	 'EXECUTE ON FUNCTION @extschema@.webhook_routing_advice(text, text, text, text, bigint, bigint,'
-	 ' @extschema@.webhook_routing_config)'),
+	 ' jsonb)'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.routing_error_bounds(bigint, bigint)'),
 	('{operator,viewer}',
 	 'EXECUTE ON FUNCTION @extschema@.routing_requests_needed(bigint, bigint, double precision)'),
