@@ -301,6 +301,54 @@ size_t route_decide_items(const route_ruleset *ruleset, const void *payload, siz
     return count;
 }
 
+/* ---------------------------------------------------------------------------------------------
+ * An item that was decided before
+ * ------------------------------------------------------------------------------------------ */
+
+/* Whether items of this reason are never asked for a domain. */
+static bool is_without_domain(route_reason reason)
+{
+    return reason == ROUTE_REASON_UNKNOWN_WEBHOOK || reason == ROUTE_REASON_MALFORMED ||
+           reason == ROUTE_REASON_NOT_WHATSAPP || reason == ROUTE_REASON_STATUS ||
+           reason == ROUTE_REASON_OTHER_FIELD;
+}
+
+static const route_domain *domain_of_name(const route_ruleset *ruleset, route_text name)
+{
+    for (size_t i = 0; i < ruleset->domain_count; i++)
+        if (route_compare_text(ruleset->domains[i].name, name) == 0)
+            return &ruleset->domains[i];
+    return NULL;
+}
+
+bool route_decide_known(const route_ruleset *ruleset, const route_known *known,
+                        const route_trace *trace, route_decision *decision)
+{
+    const decider self = {.ruleset = ruleset, .trace = trace};
+
+    memset(decision, 0, sizeof(*decision));
+    decision->matched = ROUTE_NO_MATCH;
+    decision->bucket = known->bucket;
+    if (known->domain.data != NULL)
+    {
+        decision->domain = domain_of_name(ruleset, known->domain);
+        if (decision->domain == NULL)
+            return false;
+    }
+    if (known->bucket == ROUTE_NO_BUCKET)
+        route_say(trace, "sender", "names no sender");
+    else
+        route_say(trace, "sender", "bucket %d of %d", (int) known->bucket, ROUTE_BUCKETS);
+    if (decision->domain == NULL && is_without_domain(known->reason))
+        choose_legacy(&self, decision, known->reason);
+    else
+        decide_side(&self, decision);
+    decision->percentage =
+        decision->domain == NULL ? ruleset->config.percentage : decision->domain->percentage;
+    say_decision(&self, decision);
+    return true;
+}
+
 size_t route_count_items(const void *payload, size_t length)
 {
     route_webhook webhook;

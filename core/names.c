@@ -4,6 +4,8 @@
  */
 #include "route.h"
 
+#include <string.h>
+
 const char *route_reason_name(route_reason reason)
 {
     static const char *const names[] = {
@@ -13,6 +15,18 @@ const char *route_reason_name(route_reason reason)
     };
 
     return (unsigned int) reason < ROUTE_REASON_COUNT ? names[reason] : "unknown";
+}
+
+route_reason route_reason_of_name(route_text name)
+{
+    for (int reason = 0; reason < ROUTE_REASON_COUNT; reason++)
+    {
+        const char *known = route_reason_name((route_reason) reason);
+
+        if (name.length == strlen(known) && memcmp(name.data, known, name.length) == 0)
+            return (route_reason) reason;
+    }
+    return ROUTE_REASON_COUNT;
 }
 
 const char *route_reason_meaning(route_reason reason)

@@ -302,6 +302,24 @@ typedef bool (*route_visit_item)(void *context, size_t item, const route_decisio
 size_t route_decide_items(const route_ruleset *ruleset, const void *payload, size_t length,
                           route_text webhook_name, route_visit_item visit, void *context);
 
+/* What a log knows of an item that was decided before. The domain is absent where it was unknown;
+ * the reason tells whether the item was one that a domain is sought for. */
+typedef struct route_known
+{
+    route_text domain;
+    int32_t bucket; /* or ROUTE_NO_BUCKET */
+    route_reason reason;
+} route_known;
+
+/* Decides such an item again, alone, from its domain on, by the steps that decided it. The decision
+ * has no strings, no pattern and no range. trace may be NULL. Returns false, and decides nothing,
+ * when the ruleset has no domain of that name. */
+bool route_decide_known(const route_ruleset *ruleset, const route_known *known,
+                        const route_trace *trace, route_decision *decision);
+
+/* The reason of that name; ROUTE_REASON_COUNT when there is none. */
+route_reason route_reason_of_name(route_text name);
+
 /* Number of items in a payload (at least 1), without a ruleset. */
 size_t route_count_items(const void *payload, size_t length);
 

@@ -29,6 +29,7 @@ void
 _PG_init(void)
 {
 	ruleset_cache_init();
+	ruleset_history_init();
 	route_decide_init();
 }
 

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * A statistic is kept per minute, domain, side and config version, in one row or a few. A writer
+ * A statistic is kept per minute, target, domain, side and config version, in one row or a few. A writer
  * takes any of these that nobody else has locked and adds to it, and makes a new one when there is
  * none: so writers never wait for each other, however long their transactions are, and there are
  * never more rows than there were writers at once. Readers add the rows up.
@@ -37,13 +37,20 @@
 #define META_MEDIAN_MS 250.0
 #define META_SLOW_MS 1000.0
 
-typedef struct RollupGroup
+/* Which rollup it is. */
+typedef struct RollupKey
 {
 	TimestampTz minute;
+	text *webhook_name;
 	text *domain;
 	text *routed_to;
-	int64 config_version;
+	int64 config_version; /* 0 where there is none */
 	bool no_config_version;
+} RollupKey;
+
+typedef struct RollupGroup
+{
+	RollupKey key;
 
 	int64 requests;
 	int64 errors;
@@ -63,6 +70,7 @@ typedef struct RollupColumns
 	int id;
 	int item;
 	int created_at;
+	int webhook_name;
 	int domain;
 	int routed_to;
 	int config_version;
@@ -98,36 +106,36 @@ text_is(const text *one, const char *other)
 
 /* --- Writing a group ---------------------------------------------------------------------- */
 
-/* $1 to $4 say which rollup it is, $5 to $14 what is added, $15 is a row's id. */
+/* $1 to $5 say which rollup it is, $6 to $15 what is added, $16 is a row's id. */
 enum
 {
-	FIND_PARAMETERS = 4,
-	INSERT_PARAMETERS = 14,
-	UPDATE_PARAMETERS = 15
+	FIND_PARAMETERS = 5,
+	INSERT_PARAMETERS = 15,
+	UPDATE_PARAMETERS = 16
 };
 
 static LogPlan find_plan = {
 	"SELECT id FROM %s.webhook_routing_rollups"
-	" WHERE minute = $1 AND domain = $2 AND routed_to = $3"
-	" AND config_version IS NOT DISTINCT FROM $4"
+	" WHERE minute = $1 AND domain = $2 AND routed_to = $3 AND webhook_name = $4"
+	" AND config_version IS NOT DISTINCT FROM $5"
 	" LIMIT 1 FOR UPDATE SKIP LOCKED",
 };
 
 static LogPlan insert_plan = {
-	"INSERT INTO %s.webhook_routing_rollups (minute, domain, routed_to, config_version,"
+	"INSERT INTO %s.webhook_routing_rollups (minute, domain, routed_to, webhook_name, config_version,"
 	" requests, errors, skipped, above_250_ms, above_1000_ms, reached_warning, above_critical,"
 	" latency, first_request, last_request)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
 };
 
 static LogPlan update_plan = {
 	"UPDATE %s.webhook_routing_rollups SET"
-	" requests = requests + $5, errors = errors + $6, skipped = skipped + $7,"
-	" above_250_ms = above_250_ms + $8, above_1000_ms = above_1000_ms + $9,"
-	" reached_warning = reached_warning + $10, above_critical = above_critical + $11,"
-	" latency = %s.latency_sketch_merge(latency, $12),"
-	" first_request = least(first_request, $13), last_request = greatest(last_request, $14)"
-	" WHERE id = $15",
+	" requests = requests + $6, errors = errors + $7, skipped = skipped + $8,"
+	" above_250_ms = above_250_ms + $9, above_1000_ms = above_1000_ms + $10,"
+	" reached_warning = reached_warning + $11, above_critical = above_critical + $12,"
+	" latency = %s.latency_sketch_merge(latency, $13),"
+	" first_request = least(first_request, $14), last_request = greatest(last_request, $15)"
+	" WHERE id = $16",
 };
 
 static void
@@ -135,7 +143,7 @@ group_execute(Rollup *rollup, LogPlan *plan, Datum *values, const char *nulls, i
 			  int expected)
 {
 	Oid types[UPDATE_PARAMETERS] = {
-		TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID,
+		TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, INT8OID,
 		INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID,
 		rollup->sketch_type, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID};
 	int result = SPI_execute_plan(log_plan(rollup->fcinfo, plan, nargs, types),
@@ -149,12 +157,13 @@ group_execute(Rollup *rollup, LogPlan *plan, Datum *values, const char *nulls, i
 static void
 group_write(Rollup *rollup, const RollupGroup *group)
 {
-	char nulls[UPDATE_PARAMETERS + 1] = "               ";
+	char nulls[UPDATE_PARAMETERS + 1] = "                ";
 	Datum values[UPDATE_PARAMETERS] = {
-		TimestampTzGetDatum(group->minute),
-		PointerGetDatum(group->domain),
-		PointerGetDatum(group->routed_to),
-		Int64GetDatum(group->config_version),
+		TimestampTzGetDatum(group->key.minute),
+		PointerGetDatum(group->key.domain),
+		PointerGetDatum(group->key.routed_to),
+		PointerGetDatum(group->key.webhook_name),
+		Int64GetDatum(group->key.config_version),
 		Int64GetDatum(group->requests),
 		Int64GetDatum(group->errors),
 		Int64GetDatum(group->skipped),
@@ -167,7 +176,7 @@ group_write(Rollup *rollup, const RollupGroup *group)
 		TimestampTzGetDatum(group->last_request),
 	};
 
-	if (group->no_config_version)
+	if (group->key.no_config_version)
 		nulls[FIND_PARAMETERS - 1] = 'n';
 
 	/*
@@ -199,29 +208,40 @@ rollup_write(Rollup *rollup)
 	SPI_finish();
 	for (int i = 0; i < rollup->used; i++)
 	{
-		pfree(rollup->groups[i]->domain);
-		pfree(rollup->groups[i]->routed_to);
+		pfree(rollup->groups[i]->key.domain);
+		pfree(rollup->groups[i]->key.routed_to);
+		pfree(rollup->groups[i]->key.webhook_name);
 	}
 	rollup->used = 0;
 }
 
 /* --- Reading the rows --------------------------------------------------------------------- */
 
-/* The group of that minute, domain, side and version; made, and room made for it, when there is none. */
+static text *
+copy_text(const text *value)
+{
+	return (text *) DatumGetPointer(datumCopy(PointerGetDatum(value), false, -1));
+}
+
+static bool
+same_key(const RollupKey *one, const RollupKey *other)
+{
+	return one->minute == other->minute && one->config_version == other->config_version &&
+		   one->no_config_version == other->no_config_version &&
+		   text_equals(one->domain, other->domain) &&
+		   text_equals(one->routed_to, other->routed_to) &&
+		   text_equals(one->webhook_name, other->webhook_name);
+}
+
+/* The group of that key; made, and room made for it, when there is none. */
 static RollupGroup *
-group_of(Rollup *rollup, TimestampTz minute, text *domain, text *routed_to, int64 config_version,
-		 bool no_config_version)
+group_of(Rollup *rollup, const RollupKey *key)
 {
 	RollupGroup *group;
 
 	for (int i = 0; i < rollup->used; i++)
-	{
-		group = rollup->groups[i];
-		if (group->minute == minute && group->config_version == config_version &&
-			group->no_config_version == no_config_version &&
-			text_equals(group->domain, domain) && text_equals(group->routed_to, routed_to))
-			return group;
-	}
+		if (same_key(&rollup->groups[i]->key, key))
+			return rollup->groups[i];
 
 	if (rollup->used == MAX_GROUPS)
 		rollup_write(rollup);
@@ -231,14 +251,32 @@ group_of(Rollup *rollup, TimestampTz minute, text *domain, text *routed_to, int6
 	rollup->used++;
 	memset(group, 0, offsetof(RollupGroup, latency));
 	sketch_init(&group->latency);
-	group->minute = minute;
-	group->domain = (text *) DatumGetPointer(datumCopy(PointerGetDatum(domain), false, -1));
-	group->routed_to = (text *) DatumGetPointer(datumCopy(PointerGetDatum(routed_to), false, -1));
-	group->config_version = config_version;
-	group->no_config_version = no_config_version;
+	group->key = *key;
+	group->key.webhook_name = copy_text(key->webhook_name);
+	group->key.domain = copy_text(key->domain);
+	group->key.routed_to = copy_text(key->routed_to);
 	group->first_request = PG_INT64_MAX;
 	group->last_request = PG_INT64_MIN;
 	return group;
+}
+
+/* The texts are the row's. */
+static RollupKey
+key_of(const RollupColumns *columns, TupleTableSlot *row, TimestampTz created_at)
+{
+	bool isnull;
+	RollupKey key;
+
+	/* Rounded down also before 2000, where timestamps are negative. */
+	key.minute = created_at - ((created_at % USECS_PER_MINUTE) + USECS_PER_MINUTE) % USECS_PER_MINUTE;
+	key.webhook_name = DatumGetTextPP(slot_getattr(row, columns->webhook_name, &isnull));
+	key.domain = DatumGetTextPP(slot_getattr(row, columns->domain, &isnull));
+	key.routed_to = DatumGetTextPP(slot_getattr(row, columns->routed_to, &isnull));
+	key.config_version = DatumGetInt64(slot_getattr(row, columns->config_version,
+													&key.no_config_version));
+	if (key.no_config_version)
+		key.config_version = 0;
+	return key;
 }
 
 static void
@@ -246,15 +284,11 @@ rollup_add(Rollup *rollup, TupleTableSlot *row)
 {
 	const RollupColumns *columns = &rollup->columns;
 	bool isnull;
-	bool no_config_version;
 	bool no_response_time;
 	TimestampTz created_at = DatumGetTimestampTz(slot_getattr(row, columns->created_at, &isnull));
-	text *domain;
-	text *routed_to;
 	text *status;
-	int64 config_version;
 	double response_time;
-	TimestampTz minute;
+	RollupKey key;
 	RollupGroup *group;
 
 	if (created_at < rollup->settings.oldest)
@@ -262,16 +296,10 @@ rollup_add(Rollup *rollup, TupleTableSlot *row)
 	if (DatumGetInt32(slot_getattr(row, columns->item, &isnull)) != 0)
 		return;
 
-	domain = DatumGetTextPP(slot_getattr(row, columns->domain, &isnull));
-	routed_to = DatumGetTextPP(slot_getattr(row, columns->routed_to, &isnull));
 	status = DatumGetTextPP(slot_getattr(row, columns->status, &isnull));
-	config_version = DatumGetInt64(slot_getattr(row, columns->config_version, &no_config_version));
 	response_time = DatumGetFloat8(slot_getattr(row, columns->response_time_ms, &no_response_time));
-
-	/* Rounded down also before 2000, where timestamps are negative. */
-	minute = created_at - ((created_at % USECS_PER_MINUTE) + USECS_PER_MINUTE) % USECS_PER_MINUTE;
-	group = group_of(rollup, minute, domain, routed_to, no_config_version ? 0 : config_version,
-					 no_config_version);
+	key = key_of(columns, row, created_at);
+	group = group_of(rollup, &key);
 	group->requests++;
 	if (!text_is(status, "success"))
 		group->errors++;
@@ -310,6 +338,7 @@ webhook_routing_log_count(PG_FUNCTION_ARGS)
 		.id = SPI_fnumber(table, "id"),
 		.item = SPI_fnumber(table, "item"),
 		.created_at = SPI_fnumber(table, "created_at"),
+		.webhook_name = SPI_fnumber(table, "webhook_name"),
 		.domain = SPI_fnumber(table, "domain"),
 		.routed_to = SPI_fnumber(table, "routed_to"),
 		.config_version = SPI_fnumber(table, "config_version"),

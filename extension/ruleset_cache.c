@@ -3,7 +3,7 @@
  * ruleset_cache.c: the tables, compiled once per backend.
  *
  * A load reads the four tables under one snapshot, writes them as the text that core/route.h
- * describes, and lets the engine compile it: the forwarder gets the same text from
+ * describes (ruleset_text.c), and lets the engine compile it: the forwarder gets the same text from
  * routing_ruleset(), so both decide by the same rules.
  *
  * The tables are read as the catalogs are, by heap scans under a catalog snapshot, for three
@@ -19,31 +19,21 @@
  */
 #include "webhook_routing.h"
 
-#include "access/heapam.h"
-#include "access/htup_details.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
-enum
-{
-	CONFIG_TABLE,
-	TARGETS_TABLE,
-	DOMAINS_TABLE,
-	KEYWORDS_TABLE,
-	TABLE_COUNT
-};
+PG_FUNCTION_INFO_V1(webhook_routing_rules_text);
 
-static const char *const table_names[TABLE_COUNT] = {
+static const char *const table_names[RULESET_TABLE_COUNT] = {
 	"webhook_routing_config",
 	"webhook_routing_targets",
 	"webhook_routing_domains",
@@ -59,16 +49,9 @@ static struct
 	uint64 loaded_at; /* value of invalidations that current answers for; 0: never */
 	Oid function;	  /* last function that asked, and its schema: another schema means */
 	Oid schema;		  /* that the extension was dropped and created again */
-	Oid tables[TABLE_COUNT];
+	Oid tables[RULESET_TABLE_COUNT];
 	bool complete; /* all tables were found */
 } cache;
-
-/* One row of a table while it is being read. */
-typedef struct Row
-{
-	TupleDesc descriptor;
-	HeapTuple tuple;
-} Row;
 
 static void
 note_invalidation(Datum arg, Oid relation)
@@ -78,7 +61,7 @@ note_invalidation(Datum arg, Oid relation)
 		invalidations++;
 		return;
 	}
-	for (int i = 0; i < TABLE_COUNT; i++)
+	for (int i = 0; i < RULESET_TABLE_COUNT; i++)
 		if (relation == cache.tables[i])
 			invalidations++;
 }
@@ -93,195 +76,11 @@ static void
 find_tables(void)
 {
 	cache.complete = true;
-	for (int i = 0; i < TABLE_COUNT; i++)
+	for (int i = 0; i < RULESET_TABLE_COUNT; i++)
 	{
 		cache.tables[i] = get_relname_relid(table_names[i], cache.schema);
 		cache.complete = cache.complete && OidIsValid(cache.tables[i]);
 	}
-}
-
-/*
- * A column by its name. Returns false for NULL.
- */
-static bool
-row_value(const Row *row, const char *column, Datum *value)
-{
-	for (int i = 0; i < row->descriptor->natts; i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(row->descriptor, i);
-		bool isnull;
-
-		if (attribute->attisdropped || strcmp(NameStr(attribute->attname), column) != 0)
-			continue;
-		*value = heap_getattr(row->tuple, i + 1, row->descriptor, &isnull);
-		return !isnull;
-	}
-	elog(ERROR, "column %s is missing from a table of the extension webhook_routing", column);
-	return false; /* not reached */
-}
-
-/* The fields of a snapshot line: TAB, then the value in the form that core/route.h describes. */
-
-static void
-put_text(StringInfo out, const char *value)
-{
-	appendStringInfoChar(out, '\t');
-	for (const char *c = value; *c != '\0'; c++)
-		switch (*c)
-		{
-			case '\\':
-				appendStringInfoString(out, "\\\\");
-				break;
-			case '\t':
-				appendStringInfoString(out, "\\t");
-				break;
-			case '\n':
-				appendStringInfoString(out, "\\n");
-				break;
-			case '\r':
-				appendStringInfoString(out, "\\r");
-				break;
-			default:
-				appendStringInfoCharMacro(out, *c);
-		}
-}
-
-static void
-put_text_column(StringInfo out, const Row *row, const char *column)
-{
-	Datum value;
-
-	if (row_value(row, column, &value))
-		put_text(out, TextDatumGetCString(value));
-	else
-		appendStringInfoString(out, "\t\\N");
-}
-
-static void
-put_boolean_column(StringInfo out, const Row *row, const char *column)
-{
-	Datum value;
-
-	appendStringInfoString(out, row_value(row, column, &value) && DatumGetBool(value) ? "\tt" : "\tf");
-}
-
-static void
-put_integer_column(StringInfo out, const Row *row, const char *column)
-{
-	Datum value;
-
-	if (row_value(row, column, &value))
-		appendStringInfo(out, "\t%d", DatumGetInt32(value));
-	else
-		appendStringInfoString(out, "\t\\N");
-}
-
-static void
-put_bigint_column(StringInfo out, const Row *row, const char *column)
-{
-	Datum value = (Datum) 0;
-
-	row_value(row, column, &value);
-	appendStringInfo(out, "\t" INT64_FORMAT, DatumGetInt64(value));
-}
-
-static void
-put_numeric_column(StringInfo out, const Row *row, const char *column)
-{
-	Datum value;
-
-	if (row_value(row, column, &value))
-		put_text(out, DatumGetCString(DirectFunctionCall1(numeric_out, value)));
-	else
-		appendStringInfoString(out, "\t\\N");
-}
-
-/* Lines. A domain that is disabled is not enrolled, and its patterns are left out: nothing is found
- * to belong to it, but a caller may still name its webhook. */
-
-static void
-put_config(StringInfo out, const Row *row)
-{
-	Datum id;
-
-	appendStringInfoString(out, "config");
-	if (row_value(row, "id", &id))
-		put_text(out, DatumGetCString(DirectFunctionCall1(uuid_out, id)));
-	put_bigint_column(out, row, "version");
-	put_numeric_column(out, row, "percentage");
-	put_boolean_column(out, row, "enabled");
-	put_bigint_column(out, row, "hash_salt");
-	put_text_column(out, row, "unified_webhook");
-	put_text_column(out, row, "default_webhook");
-	appendStringInfoChar(out, '\n');
-}
-
-static void
-put_target(StringInfo out, const Row *row)
-{
-	appendStringInfoString(out, "target");
-	put_text_column(out, row, "name");
-	put_text_column(out, row, "url");
-	put_integer_column(out, row, "timeout_ms");
-	put_text_column(out, row, "fallback_policy");
-	put_boolean_column(out, row, "retired");
-	appendStringInfoChar(out, '\n');
-}
-
-static bool
-contains_text(Datum *elements, bool *nulls, int count, Datum value)
-{
-	char *wanted = TextDatumGetCString(value);
-
-	for (int i = 0; i < count; i++)
-		if (!nulls[i] && strcmp(TextDatumGetCString(elements[i]), wanted) == 0)
-			return true;
-	return false;
-}
-
-static bool
-is_true(const Row *row, const char *column)
-{
-	Datum value;
-
-	return row_value(row, column, &value) && DatumGetBool(value);
-}
-
-static void
-put_domain(StringInfo out, const Row *row, Datum *enrolled, bool *nulls, int enrolled_count)
-{
-	Datum name;
-	bool is_enrolled;
-
-	if (!row_value(row, "domain", &name))
-		return;
-	appendStringInfoString(out, "domain");
-	put_text_column(out, row, "domain");
-	put_text_column(out, row, "legacy_target");
-	put_boolean_column(out, row, "protected");
-	put_numeric_column(out, row, "percentage");
-	put_integer_column(out, row, "priority");
-	is_enrolled = is_true(row, "enabled") && contains_text(enrolled, nulls, enrolled_count, name);
-	appendStringInfoString(out, is_enrolled ? "\tt\n" : "\tf\n");
-}
-
-static void
-put_pattern(StringInfo out, const Row *row, const List *disabled)
-{
-	Datum domain;
-	ListCell *cell;
-
-	if (!is_true(row, "enabled") || !row_value(row, "domain", &domain))
-		return;
-	foreach(cell, disabled)
-		if (strcmp(lfirst(cell), TextDatumGetCString(domain)) == 0)
-			return;
-	appendStringInfoString(out, "pattern");
-	put_text_column(out, row, "domain");
-	put_text_column(out, row, "kind");
-	put_text_column(out, row, "match");
-	put_text_column(out, row, "pattern");
-	appendStringInfoChar(out, '\n');
 }
 
 /*
@@ -293,60 +92,19 @@ write_snapshot(StringInfo out)
 {
 	Snapshot snapshot = RegisterSnapshot(GetCatalogSnapshot(cache.tables[CONFIG_TABLE]));
 	Relation relation = table_open(cache.tables[CONFIG_TABLE], AccessShareLock);
-	Row row = {RelationGetDescr(relation), webhook_routing_newest_config(relation, snapshot)};
-	bool found = HeapTupleIsValid(row.tuple);
-	Datum *enrolled = NULL;
-	bool *nulls = NULL;
-	int enrolled_count = 0;
-	List *disabled = NIL;
+	Row config = {RelationGetDescr(relation), webhook_routing_newest_config(relation, snapshot)};
+	bool found = HeapTupleIsValid(config.tuple);
+	StringInfoData rules;
 
 	if (found)
 	{
-		Datum domains;
-
-		appendStringInfoString(out, "webhook_routing\t1\n");
-		put_config(out, &row);
-		if (row_value(&row, "domains", &domains))
-			deconstruct_array(DatumGetArrayTypeP(domains), TEXTOID, -1, false, TYPALIGN_INT,
-							  &enrolled, &nulls, &enrolled_count);
+		initStringInfo(&rules);
+		ruleset_text_rules(&rules, cache.tables, snapshot);
+		ruleset_text_compose(out, &config, rules.data, NULL);
 	}
 	table_close(relation, AccessShareLock);
-
-	/* Domains before keywords: which domains are disabled must be known by then. */
-	for (int i = TARGETS_TABLE; found && i < TABLE_COUNT; i++)
-	{
-		TableScanDesc scan;
-
-		relation = table_open(cache.tables[i], AccessShareLock);
-		scan = table_beginscan(relation, snapshot, 0, NULL);
-		row.descriptor = RelationGetDescr(relation);
-		while ((row.tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-		{
-			Datum name;
-
-			if (i == TARGETS_TABLE)
-				put_target(out, &row);
-			else if (i == KEYWORDS_TABLE)
-				put_pattern(out, &row, disabled);
-			else
-			{
-				put_domain(out, &row, enrolled, nulls, enrolled_count);
-				if (!is_true(&row, "enabled") && row_value(&row, "domain", &name))
-					disabled = lappend(disabled, TextDatumGetCString(name));
-			}
-		}
-		table_endscan(scan);
-		table_close(relation, AccessShareLock);
-	}
 	UnregisterSnapshot(snapshot);
-	appendStringInfoString(out, "end\n");
 	return found;
-}
-
-static void *
-allocate(void *context, size_t size)
-{
-	return MemoryContextAllocExtended(context, size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 }
 
 static Datum
@@ -417,7 +175,6 @@ load(void)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext scratch = AllocSetContextCreate(caller, "webhook_routing ruleset load",
 												  ALLOCSET_DEFAULT_SIZES);
-	route_allocator allocator = {allocate, NULL, context};
 	route_error error = {{0}, 0};
 	CachedRuleset *ruleset = MemoryContextAllocZero(context, sizeof(CachedRuleset));
 	StringInfoData snapshot;
@@ -429,7 +186,7 @@ load(void)
 	if (cache.complete && write_snapshot(&snapshot))
 	{
 		MemoryContextSwitchTo(context);
-		ruleset->rules = route_ruleset_compile(snapshot.data, snapshot.len, &allocator, &error);
+		ruleset->rules = ruleset_text_compile(&snapshot, context, &error);
 		if (ruleset->rules != NULL)
 		{
 			ruleset->snapshot = PointerGetDatum(cstring_to_text_with_len(snapshot.data, snapshot.len));
@@ -519,4 +276,24 @@ ruleset_cache_problem(FunctionCallInfo fcinfo)
 	CachedRuleset *ruleset = refresh(fcinfo);
 
 	return ruleset->rules == NULL ? ruleset->problem : NULL;
+}
+
+/*
+ * webhook_routing_rules_text() returns text: the rules as this transaction sees them, without what
+ * the config row adds.
+ */
+Datum
+webhook_routing_rules_text(PG_FUNCTION_ARGS)
+{
+	Oid tables[RULESET_TABLE_COUNT];
+	Snapshot snapshot;
+	StringInfoData rules;
+
+	for (int i = 0; i < RULESET_TABLE_COUNT; i++)
+		tables[i] = webhook_routing_relation(fcinfo, table_names[i]);
+	snapshot = RegisterSnapshot(GetCatalogSnapshot(tables[CONFIG_TABLE]));
+	initStringInfo(&rules);
+	ruleset_text_rules(&rules, tables, snapshot);
+	UnregisterSnapshot(snapshot);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(rules.data, rules.len));
 }

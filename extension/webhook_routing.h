@@ -4,8 +4,11 @@
  *
  *	 module.c			loading; the lock under which the configuration changes; the trigger that
  *						tells all backends of a change
- *	 ruleset_cache.c	config and rule tables -> snapshot text -> compiled rules, once per backend
+ *	 ruleset_text.c		config and rule tables -> snapshot text
+ *	 ruleset_cache.c	snapshot text -> compiled rules, once per backend
+ *	 ruleset_history.c	the same for the rules of an earlier config version
  *	 route_decide.c		the SQL functions: decide, items, explain, bucket, ruleset
+ *	 decide_again.c		logged decisions made again, by the rules of their own version or by others
  *
  * The engine itself is core/ (core/route.h). The log, its rollups and the quantile sketch have a
  * header of their own (log.h).
@@ -21,7 +24,9 @@
 #include "postgres.h"
 
 #include "access/htup.h"
+#include "access/tupdesc.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
@@ -64,6 +69,59 @@ extern Oid webhook_routing_relation(FunctionCallInfo fcinfo, const char *name);
 
 /* The config row in force under a snapshot, copied into the current memory context, or NULL. */
 extern HeapTuple webhook_routing_newest_config(Relation config, Snapshot snapshot);
+
+/* ruleset_text.c */
+
+/* The tables that decide, in the order in which they are read. */
+typedef enum RulesetTable
+{
+	CONFIG_TABLE,
+	TARGETS_TABLE,
+	DOMAINS_TABLE,
+	KEYWORDS_TABLE,
+	RULESET_TABLE_COUNT
+} RulesetTable;
+
+/* One row of a table while it is being read. */
+typedef struct Row
+{
+	TupleDesc descriptor;
+	HeapTuple tuple;
+} Row;
+
+/* What stands in the place of a config row's own values, to see what would be decided with it. */
+typedef struct RulesetChange
+{
+	int32 percentage; /* hundredths of a percent; -1: the row's own */
+	int32 enabled;	  /* 0 or 1; -1: the row's own */
+} RulesetChange;
+
+/* A column by its name. Returns false for NULL; raises where there is no such column. */
+extern bool row_value(const Row *row, const char *column, Datum *value);
+
+/* The lines of the rules as the snapshot shows them, sorted, without what the config row adds. */
+extern void ruleset_text_rules(StringInfo out, const Oid tables[RULESET_TABLE_COUNT],
+							   Snapshot snapshot);
+
+/* The text that is compiled, from a config row and the lines of the rules. change may be NULL. */
+extern void ruleset_text_compose(StringInfo out, const Row *config, const char *rules,
+								 const RulesetChange *change);
+
+/* Compiles such a text into the memory context. Returns NULL and fills *error when it cannot be. */
+extern route_ruleset *ruleset_text_compile(StringInfo snapshot, MemoryContext context,
+										   route_error *error);
+
+/* ruleset_history.c */
+
+/* Called once, when the module is loaded. */
+extern void ruleset_history_init(void);
+
+/*
+ * The rules of a config version, with change (NULL: as they were). NULL when there is no such
+ * version, or when its rules are not kept or do not compile. They hold until the next call.
+ */
+extern const route_ruleset *ruleset_history_get(FunctionCallInfo fcinfo, int64 version,
+												const RulesetChange *change);
 
 /* ruleset_cache.c */
 

@@ -69,7 +69,7 @@ CREATE TABLE kept_elsewhere PARTITION OF webhook_routing_logs
 INSERT INTO webhook_routing_logs_default (webhook_name, routed_to, status, created_at)
 VALUES ('w', 'legacy', 'success', now() - interval '1000 days');
 INSERT INTO webhook_routing_rollups
-SELECT gen_random_uuid(), now() - d * interval '1 day', domain, routed_to, config_version, requests, errors,
+SELECT gen_random_uuid(), now() - d * interval '1 day', domain, routed_to, webhook_name, config_version, requests, errors,
        skipped, above_250_ms, above_1000_ms, reached_warning, above_critical, latency, first_request,
        last_request
   FROM (SELECT * FROM webhook_routing_rollups LIMIT 1) r, unnest('{89,91,92}'::int[]) d;

@@ -96,6 +96,12 @@ CREATE TABLE @extschema@.webhook_routing_logs_default
 COMMENT ON TABLE @extschema@.webhook_routing_logs_default IS
 	'Log rows of days without a partition; routing_maintain() moves them when it makes the day';
 
+-- Each day gets one as well (65_maintain.sql): errors are few, and webhook_routing_errors reads the newest.
+CREATE INDEX webhook_routing_logs_default_errors_idx
+	ON @extschema@.webhook_routing_logs_default (created_at) WHERE status = 'error';
+COMMENT ON INDEX @extschema@.webhook_routing_logs_default_errors_idx IS
+	'Finds the newest errors';
+
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.webhook_routing_logs_default', '');
 
 CREATE TABLE @extschema@.webhook_routing_secrets (

@@ -6,6 +6,7 @@ CREATE TABLE @extschema@.webhook_routing_rollups (
 	minute          timestamptz NOT NULL,
 	domain          text        NOT NULL,
 	routed_to       text        NOT NULL,
+	webhook_name    text        NOT NULL,
 	config_version  bigint,
 	requests        bigint      NOT NULL,
 	errors          bigint      NOT NULL,
@@ -23,12 +24,21 @@ CREATE TABLE @extschema@.webhook_routing_rollups (
 -- Room in each page (fillfactor) and no index on what changes: a row is updated in place.
 CREATE INDEX webhook_routing_rollups_minute_idx
 	ON @extschema@.webhook_routing_rollups (minute, domain, routed_to);
+<<<<<<< HEAD
 -- Goes back in time for one side of a domain: how far health has to look when traffic is scarce.
 CREATE INDEX webhook_routing_rollups_domain_idx
 	ON @extschema@.webhook_routing_rollups (domain, routed_to, minute);
+=======
+CREATE INDEX webhook_routing_rollups_target_idx
+	ON @extschema@.webhook_routing_rollups (webhook_name, minute);
+>>>>>>> 731c5ce (Rules of every config version are kept; logged decisions are explained and verified by their own version; rollups know the target)
 
+COMMENT ON INDEX @extschema@.webhook_routing_rollups_minute_idx IS
+	'Finds what happened in the last hour';
+COMMENT ON INDEX @extschema@.webhook_routing_rollups_target_idx IS
+	'Finds when a function was last called';
 COMMENT ON TABLE @extschema@.webhook_routing_rollups IS
-	'Requests per minute, domain, side and config version; add rows up, there may be several';
+	'Requests per minute, domain, side, target and config version; add rows up, there may be several';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.id IS
 	'Of this row; says nothing';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.minute IS
@@ -37,6 +47,8 @@ COMMENT ON COLUMN @extschema@.webhook_routing_rollups.domain IS
 	'Business area';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.routed_to IS
 	'Side of the attempts: unified, legacy, error';
+COMMENT ON COLUMN @extschema@.webhook_routing_rollups.webhook_name IS
+	'The target: the function that the attempts tried to reach';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.config_version IS
 	'The configuration that decided; NULL for rows that do not say';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.requests IS

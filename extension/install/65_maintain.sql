@@ -85,6 +85,7 @@ BEGIN
 			' PRIMARY KEY (id, created_at),'
 			' CONSTRAINT day CHECK (created_at >= %2$L AND created_at < %3$L))',
 			leaf, day::timestamptz, (day + 1)::timestamptz);
+		EXECUTE format('CREATE INDEX ON @extschema@.%I (created_at) WHERE status = ''error''', leaf);
 		EXECUTE format('COMMENT ON TABLE @extschema@.%I IS %L', leaf,
 					   format('Log rows of %s (UTC)', day));
 		PERFORM @extschema@.webhook_routing_revoke_all(format('@extschema@.%I', leaf)::regclass);

@@ -24,6 +24,8 @@ AS $function$
 	('{operator}', 'EXECUTE ON FUNCTION @extschema@.route_explain(text, text)'),
 	('{operator}', 'EXECUTE ON FUNCTION @extschema@.route_explain(json, text)'),
 	('{operator}', 'EXECUTE ON FUNCTION @extschema@.route_explain(jsonb, text)'),
+	('{operator}', 'EXECUTE ON FUNCTION @extschema@.route_explain(uuid)'),
+	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.verify_routing_decisions(interval)'),
 	-- the log
 	('{forwarder}',
 	 'EXECUTE ON FUNCTION @extschema@.store_routing_logs(uuid[], timestamptz[], uuid[], integer[],'
@@ -52,6 +54,7 @@ AS $function$
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.routing_config_as_of(timestamptz)'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.validate_routing_config()'),
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_config'),
+	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_rulesets'),
 	('{viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_targets'),
 	('{viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_domains'),
 	('{viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_keywords'),
