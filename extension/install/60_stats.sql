@@ -24,14 +24,11 @@ CREATE TABLE @extschema@.webhook_routing_rollups (
 -- Room in each page (fillfactor) and no index on what changes: a row is updated in place.
 CREATE INDEX webhook_routing_rollups_minute_idx
 	ON @extschema@.webhook_routing_rollups (minute, domain, routed_to);
-<<<<<<< HEAD
 -- Goes back in time for one side of a domain: how far health has to look when traffic is scarce.
 CREATE INDEX webhook_routing_rollups_domain_idx
 	ON @extschema@.webhook_routing_rollups (domain, routed_to, minute);
-=======
 CREATE INDEX webhook_routing_rollups_target_idx
 	ON @extschema@.webhook_routing_rollups (webhook_name, minute);
->>>>>>> 731c5ce (Rules of every config version are kept; logged decisions are explained and verified by their own version; rollups know the target)
 
 COMMENT ON INDEX @extschema@.webhook_routing_rollups_minute_idx IS
 	'Finds what happened in the last hour';
