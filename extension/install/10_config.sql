@@ -38,6 +38,7 @@ CREATE TABLE @extschema@.webhook_routing_config (
 	automatic_rollback      boolean      NOT NULL,
 	log_retention           interval     NOT NULL,
 	hash_senders            boolean      NOT NULL,
+	advance_needs_proof     boolean      NOT NULL,
 	change                  text         NOT NULL,
 	CONSTRAINT webhook_routing_config_version_key UNIQUE (version),
 	CONSTRAINT webhook_routing_config_percentage_check
@@ -104,6 +105,8 @@ COMMENT ON COLUMN @extschema@.webhook_routing_config.log_retention IS
 	'How long log rows are kept';
 COMMENT ON COLUMN @extschema@.webhook_routing_config.hash_senders IS
 	'Whether the log stores a keyed hash instead of the sender and the message id';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.advance_needs_proof IS
+	'Whether rollout_advance() also demands that the error rate is shown to be below the critical one';
 COMMENT ON COLUMN @extschema@.webhook_routing_config.change IS
 	'What this row changed, old -> new, written by the system';
 
@@ -136,7 +139,7 @@ INSERT INTO @extschema@.webhook_routing_config VALUES (
 	'00000000-0000-4000-8000-000000000001', 0, false, '{jobs,marketplace,property}',
 	'2000-01-01 00:00:00+00', '2000-01-01 00:00:00+00', 'webhook_routing', 'Initial configuration',
 	1, 0, 'wa-webhook-unified', 'wa-webhook', 0.1, 0.5, 2000, 3000, 50, false, '30 days', false,
-	'installed');
+	false, 'installed');
 
 -- Dumped in order of version: the trigger demands that each restored row follows its predecessor,
 -- while the place of a row on disk may not tell its age.
@@ -316,6 +319,17 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_check_enrolled(text[]) IS
 	'Internal: raise when a protected domain is among those to be enrolled';
 
+-- Who acts, in the words of the history.
+CREATE FUNCTION @extschema@.webhook_routing_who() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	SELECT session_user || CASE WHEN current_setting('role') NOT IN ('none', session_user)
+								THEN format(' as %s', current_setting('role')) ELSE '' END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_who() IS
+	'Internal: the session user, and the role where it differs';
+
 -- Every new row passes here, whoever adds it. A column that is left out keeps the value in force,
 -- except the percentage, which whoever writes a row by hand has to say.
 CREATE FUNCTION @extschema@.webhook_routing_config_before_insert() RETURNS trigger
@@ -325,7 +339,6 @@ AS $function$
 DECLARE
 	newest   @extschema@.webhook_routing_config;
 	given    text := NEW.change;
-	active   text := current_setting('role');
 	offender text;
 	withdraws boolean;	-- nobody is sent to unified who was not before
 BEGIN
@@ -353,8 +366,7 @@ BEGIN
 	NEW.created_at := coalesce(NEW.created_at,
 		greatest(clock_timestamp(), newest.created_at + interval '1 microsecond'));
 	NEW.updated_at := NEW.created_at;
-	NEW.created_by := session_user
-		|| CASE WHEN active NOT IN ('none', session_user) THEN format(' as %s', active) ELSE '' END;
+	NEW.created_by := @extschema@.webhook_routing_who();
 	NEW.enabled := coalesce(NEW.enabled, newest.enabled);
 	NEW.domains := coalesce(NEW.domains, newest.domains);
 	NEW.hash_salt := coalesce(NEW.hash_salt, newest.hash_salt);
@@ -370,6 +382,7 @@ BEGIN
 	NEW.automatic_rollback := coalesce(NEW.automatic_rollback, newest.automatic_rollback);
 	NEW.log_retention := coalesce(NEW.log_retention, newest.log_retention);
 	NEW.hash_senders := coalesce(NEW.hash_senders, newest.hash_senders);
+	NEW.advance_needs_proof := coalesce(NEW.advance_needs_proof, newest.advance_needs_proof);
 
 	IF array_ndims(NEW.domains) > 1 OR array_position(NEW.domains, NULL) IS NOT NULL
 	   OR '' = ANY (NEW.domains) THEN
@@ -403,10 +416,11 @@ BEGIN
 			HINT = 'SELECT * FROM validate_routing_config();';
 	END IF;
 
-	-- Only the trigger of a rule edit, which runs this one below itself, has something to add.
+	-- Only who has noted the edit that this row records has something to add: the triggers of the rule
+	-- tables, and webhook_routing_append().
 	NEW.change := coalesce(concat_ws('; ',
 		@extschema@.webhook_routing_difference(to_jsonb(newest), to_jsonb(NEW)),
-		CASE WHEN pg_trigger_depth() > 1 THEN given END), '');
+		CASE WHEN @extschema@.webhook_routing_noted_edit() = NEW.version THEN given END), '');
 	IF NEW.change = '' THEN
 		NEW.change := 'nothing changed';
 	END IF;

@@ -1,7 +1,7 @@
 -- The verbs: what an operator calls to change the configuration, and to read it.
 
 -- The one way our own functions add a row: the row in force, with some columns replaced. "edit" is
--- what a rule trigger has to say. A call that one statement repeats without changing anything adds
+-- what a rule trigger, or a forced advance, has to say. A call that one statement repeats without changing anything adds
 -- nothing: SELECT (set_routing_enabled(false)).* calls the function once for each column. That it was
 -- this transaction's own statement that added the newest row is noted in a setting that lives as long
 -- as the transaction (or its savepoint); what somebody else did meanwhile is no repetition.
@@ -34,6 +34,9 @@ BEGIN
 	result.created_at := NULL;
 	result.notes := update_notes;
 	result.change := edit;
+	IF edit IS NOT NULL THEN
+		PERFORM @extschema@.webhook_routing_note_edit(newest.version + 1);
+	END IF;
 	INSERT INTO @extschema@.webhook_routing_config SELECT (result).* RETURNING * INTO result;
 	PERFORM set_config('webhook_routing.appended', format('%s at %s', result.version, moment), true);
 	RETURN result;
@@ -107,6 +110,30 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_step_began() IS
 	'When what is routed to the unified target last changed: percentage, switch, domains, salt, target';
 
+-- Whoever withdraws from unified has to know whom that does not reach.
+CREATE FUNCTION @extschema@.webhook_routing_warn_of_retired(unified text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	retired text;
+BEGIN
+	SELECT string_agg(d.domain, ', ' ORDER BY d.domain) INTO retired
+	  FROM @extschema@.webhook_routing_domains d
+	  JOIN @extschema@.webhook_routing_targets t ON t.name = d.legacy_target
+	 WHERE d.enabled AND t.retired AND NOT d.protected;
+	IF retired IS NOT NULL THEN
+		RAISE WARNING USING
+			MESSAGE = format('still routed to %s, since their legacy targets are retired: %s',
+							 unified, retired),
+			HINT = 'Deploy the legacy function again, then UPDATE webhook_routing_targets SET '
+				   'retired = false WHERE name = ''...'';';
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_warn_of_retired(text) IS
+	'Internal: warn of the domains that stay on unified whatever the switch says';
+
 -- The verbs. Their variables are plain records: the row type would have them wait for a lock on the
 -- table before they come to limit that wait.
 
@@ -141,9 +168,8 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	former  record;
-	result  record;
-	retired text;
+	former record;
+	result record;
 BEGIN
 	IF is_enabled IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
@@ -162,17 +188,7 @@ BEGIN
 		CASE WHEN former.enabled THEN 'enabled' ELSE 'disabled' END,
 		result.percentage, result.domains;
 	IF NOT is_enabled THEN
-		SELECT string_agg(d.domain, ', ' ORDER BY d.domain) INTO retired
-		  FROM @extschema@.webhook_routing_domains d
-		  JOIN @extschema@.webhook_routing_targets t ON t.name = d.legacy_target
-		 WHERE d.enabled AND t.retired AND NOT d.protected;
-		IF retired IS NOT NULL THEN
-			RAISE WARNING USING
-				MESSAGE = format('still routed to %s, since their legacy targets are retired: %s',
-								 result.unified_webhook, retired),
-				HINT = 'Deploy the legacy function again, then UPDATE webhook_routing_targets SET '
-					   'retired = false WHERE name = ''...'';';
-		END IF;
+		PERFORM @extschema@.webhook_routing_warn_of_retired(result.unified_webhook);
 	END IF;
 	RETURN result;
 END
@@ -218,6 +234,7 @@ AS $function$
 DECLARE
 	-- Each setting, and what it can be.
 	settings CONSTANT jsonb := '{
+		"advance_needs_proof": "true or false",
 		"automatic_rollback": "true or false",
 		"critical_error_rate_pct": "a number from warning_error_rate_pct to 100",
 		"critical_p95_ms": "a whole number from warning_p95_ms to 2147483647",

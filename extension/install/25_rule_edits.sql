@@ -306,13 +306,15 @@ AS $function$
 	SELECT CASE WHEN rule ? 'pattern'
 				THEN format('%s "%s" of %s', rule ->> 'kind', rule ->> 'pattern', rule ->> 'domain')
 				WHEN rule ? 'legacy_target' THEN 'domain ' || (rule ->> 'domain')
+				WHEN rule ? 'soak' THEN format('plan step %s %%', rule ->> 'percentage')
 				ELSE 'target ' || (rule ->> 'name') END
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_rule_name(jsonb) IS
 	'Internal: how a rule row is called in the history';
 
--- Records one statement's edits of a rule table as one config row. Only edits of rows that stay
--- what they are called appear as old -> new; a renamed keyword is one removed and one added.
+-- Records one statement's edits of a rule table, or of the plan, as one config row. Only edits of rows
+-- that stay what they are called appear as old -> new; a renamed keyword is one removed and one added.
+-- Notes that come with the edited rows say why.
 CREATE FUNCTION @extschema@.webhook_routing_rules_edited() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -321,6 +323,7 @@ DECLARE
 	stamp   bigint := @extschema@.webhook_routing_noted_edit();
 	newest  bigint;
 	edit    text;
+	why     text;
 	result  @extschema@.webhook_routing_config;
 	problem text;
 BEGIN
@@ -330,8 +333,9 @@ BEGIN
 		RETURN NULL;	-- restored rows; their config row is restored too
 	END IF;
 	IF TG_OP = 'INSERT' THEN
-		SELECT string_agg(@extschema@.webhook_routing_rule_name(to_jsonb(n)) || ' added', '; ')
-		  INTO edit FROM new_rows n;
+		SELECT string_agg(@extschema@.webhook_routing_rule_name(to_jsonb(n)) || ' added', '; '),
+			   string_agg(DISTINCT to_jsonb(n) ->> 'notes', '; ')
+		  INTO edit, why FROM new_rows n;
 	ELSIF TG_OP = 'DELETE' THEN
 		SELECT string_agg(@extschema@.webhook_routing_rule_name(to_jsonb(o)) || ' removed', '; ')
 		  INTO edit FROM old_rows o;
@@ -339,9 +343,11 @@ BEGIN
 		SELECT string_agg(
 				   CASE WHEN n.rule IS NULL THEN o.name || ' removed'
 						WHEN o.rule IS NULL THEN n.name || ' added'
-						ELSE format('%s: %s', n.name,
-									@extschema@.webhook_routing_difference(o.rule, n.rule)) END, '; ')
-		  INTO edit
+						ELSE format('%s: %s', n.name, coalesce(
+							@extschema@.webhook_routing_difference(o.rule, n.rule), 'notes')) END, '; '),
+			   string_agg(DISTINCT n.rule ->> 'notes', '; ')
+				   FILTER (WHERE n.rule ->> 'notes' IS DISTINCT FROM o.rule ->> 'notes')
+		  INTO edit, why
 		  FROM (SELECT to_jsonb(t) AS rule, @extschema@.webhook_routing_rule_name(to_jsonb(t)) AS name
 				  FROM old_rows t) o
 		  FULL JOIN (SELECT to_jsonb(t) AS rule,
@@ -351,7 +357,7 @@ BEGIN
 	IF edit IS NULL THEN
 		RETURN NULL;
 	END IF;
-	result := @extschema@.webhook_routing_append('{}'::jsonb, NULL::text, edit);
+	result := @extschema@.webhook_routing_append('{}'::jsonb, why, edit);
 	PERFORM @extschema@.webhook_routing_note_edit(result.version);
 	problem := @extschema@.webhook_routing_rules_problem();
 	IF problem IS NOT NULL AND TG_OP <> 'DELETE' THEN
@@ -359,7 +365,8 @@ BEGIN
 			MESSAGE = format('the rules could not be compiled with this edit: %s', problem),
 			HINT = 'Take rows back: disabled keywords and those of disabled domains do not count.';
 	END IF;
-	RAISE NOTICE 'Routing rules updated (%), percentage %, %',
+	RAISE NOTICE '% updated (%), percentage %, %',
+		CASE TG_TABLE_NAME WHEN 'webhook_routing_plan' THEN 'Rollout plan' ELSE 'Routing rules' END,
 		CASE WHEN length(edit) > 200 THEN left(edit, 200) || '...' ELSE edit END,
 		result.percentage, @extschema@.webhook_routing_state(result.enabled, result.domains);
 	RETURN NULL;

@@ -68,7 +68,7 @@ BEGIN
 
 		UNION ALL
 		SELECT 'warning', 'routing is enabled at 0 %: everything stays on legacy',
-			   'SELECT update_routing_percentage(10, ''first step'');'
+			   'SELECT rollout_advance(''first step'');'
 		 WHERE config.enabled AND config.percentage = 0
 
 		UNION ALL

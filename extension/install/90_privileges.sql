@@ -64,6 +64,15 @@ AS $function$
 	 'SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.webhook_routing_domains'),
 	('{operator}',
 	 'SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.webhook_routing_keywords'),
+	-- the rollout; the triggers of the plan keep it sound
+	('{operator}', 'SELECT, INSERT, UPDATE, DELETE ON TABLE @extschema@.webhook_routing_plan'),
+	('{viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_plan'),
+	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_evaluations'),
+	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_history'),
+	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.rollout_status()'),
+	('{operator}', 'EXECUTE ON FUNCTION @extschema@.rollout_evaluate(text, text)'),
+	('{operator}', 'EXECUTE ON FUNCTION @extschema@.rollout_advance(text, boolean)'),
+	('{operator}', 'EXECUTE ON FUNCTION @extschema@.rollout_back(text)'),
 	-- statistics; what a view or a function calls is checked against whoever uses it
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_stats'),
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_rollups'),

@@ -1,0 +1,33 @@
+-- Everything that people and the guard have done, for people: each line of text fits a column of psql at
+-- 100 characters. Programs read webhook_routing_config and webhook_routing_evaluations.
+
+CREATE VIEW @extschema@.webhook_routing_history AS
+	SELECT date_trunc('second', h.created_at) AS at,
+	       rtrim(regexp_replace(h.created_by, '(.{1,14})(\s+|$)', E'\\1\n', 'g'), E'\n') AS who,
+	       h.version,
+	       rtrim(regexp_replace(h.what, '(.{1,25})(\s+|$)', E'\\1\n', 'g'), E'\n') AS what,
+	       rtrim(regexp_replace(h.why, '(.{1,15})(\s+|$)', E'\\1\n', 'g'), E'\n') AS why
+	  FROM (SELECT c.created_at, c.created_by, c.version,
+	               CASE WHEN c.change ~ '^percentage [0-9.]+ -> [0-9.]+; forced past '
+	                    THEN 'FORCED: ' ELSE '' END || c.change AS what,
+	               c.notes AS why
+	          FROM @extschema@.webhook_routing_config c
+	         UNION ALL
+	        SELECT e.created_at, e.created_by, e.config_version,
+	               format('evaluation: %s at %s %%, health %s', e.verdict, e.percentage,
+	                      replace(e.severity, '_', ' ')),
+	               e.notes
+	          FROM @extschema@.webhook_routing_evaluations e) h
+	 ORDER BY h.created_at DESC;
+COMMENT ON VIEW @extschema@.webhook_routing_history IS
+	'Each change of configuration, rules and plan, old -> new, and each evaluation, newest first';
+COMMENT ON COLUMN @extschema@.webhook_routing_history.at IS
+	'When, to the second';
+COMMENT ON COLUMN @extschema@.webhook_routing_history.who IS
+	'Session user, and the role where it differs';
+COMMENT ON COLUMN @extschema@.webhook_routing_history.version IS
+	'The config version that the change made, or that was judged';
+COMMENT ON COLUMN @extschema@.webhook_routing_history.what IS
+	'What was changed; FORCED where an advance passed closed gates, which it names';
+COMMENT ON COLUMN @extschema@.webhook_routing_history.why IS
+	'Why, in the words of whoever did it';
