@@ -171,7 +171,8 @@ SELECT pg_describe_object(classoid, objoid, 0) AS without_comment
 		UNION ALL SELECT 'pg_constraint'::regclass, oid, conrelid FROM pg_constraint
 		UNION ALL SELECT 'pg_class'::regclass, indexrelid, indrelid FROM pg_index) AS parts
  WHERE relation IN ('webhook_routing_config'::regclass, 'webhook_routing_targets'::regclass,
-					'webhook_routing_domains'::regclass, 'webhook_routing_keywords'::regclass)
+					'webhook_routing_domains'::regclass, 'webhook_routing_keywords'::regclass,
+					'webhook_routing_plan'::regclass, 'webhook_routing_evaluations'::regclass)
    AND obj_description(objoid, classoid::regclass::name) IS NULL
  ORDER BY 1;
 -- Every function pins its search_path, or is in C, or runs only where it is empty.

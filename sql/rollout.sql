@@ -24,13 +24,30 @@ BEGIN
 	SELECT 'w', domain, side, CASE WHEN n <= errors THEN 'error' ELSE 'success' END, 50, version
 	  FROM generate_series(1, requests) n, get_current_routing_config();
 END $$;
--- What the status says, without what the clock says.
+-- What the status says, without what the clock and the name of the session say.
+CREATE FUNCTION masked(said text) RETURNS text LANGUAGE sql AS $$
+	SELECT regexp_replace(regexp_replace(regexp_replace(said, '\d{4}-\d\d-\d\d\s\d\d:\d\d\s\w+', '<time>', 'g'),
+		'<time>, for .*', '<time>, for <long>'), 'by \w+ at', 'by <me> at') $$;
 CREATE FUNCTION status(items text DEFAULT '.') RETURNS TABLE (item text, state text, ok boolean, detail text)
 LANGUAGE plpgsql AS $$
 BEGIN
-	RETURN QUERY SELECT s.item, s.state, s.ok, regexp_replace(
-		regexp_replace(s.detail, '\d{4}-\d\d-\d\d\s\d\d:\d\d\s\w+', '<time>', 'g'), 'for .*', 'for <long>')
-	  FROM rollout_status() s WHERE s.item ~ items;
+	RETURN QUERY SELECT s.item, s.state, s.ok,
+						masked(CASE s.item WHEN 'evaluation' THEN translate(s.detail, E'\n', ' ') ELSE s.detail END)
+				   FROM rollout_status() s WHERE s.item ~ items;
+END $$;
+-- How a command is refused, in full.
+CREATE FUNCTION refusal(command text) RETURNS TABLE (code text, message text, detail text, hint text)
+LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE command;
+	message := 'not refused';
+	RETURN NEXT;
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
+		hint = PG_EXCEPTION_HINT;
+	detail := masked(detail);
+	hint := masked(hint);
+	RETURN NEXT;
 END $$;
 \set fresh 'SET client_min_messages = warning; DROP EXTENSION webhook_routing; CREATE EXTENSION webhook_routing; RESET client_min_messages;'
 
@@ -40,7 +57,7 @@ SELECT percentage, soak, enabled, notes, installed, is_seed FROM webhook_routing
 -- At 0 % there is no gate, but routing has to be enabled.
 :fresh
 SELECT * FROM status();
-SELECT version FROM rollout_advance('first step');
+SELECT * FROM refusal('SELECT rollout_advance()') \gx
 SELECT version FROM set_routing_enabled(true, 'go');
 SELECT * FROM status('next');
 SELECT version, percentage, notes, change FROM rollout_advance('first step');
@@ -49,10 +66,8 @@ SELECT version, percentage, notes, change FROM rollout_advance('first step');
 :fresh
 CALL began(10, '3 hours 29 minutes 30 seconds');
 CALL traffic(100);
-\set VERBOSITY default
 SELECT (rollout_evaluate('proceed', 'looks fine')).verdict;
-SELECT version FROM rollout_advance('too early');
-\set VERBOSITY terse
+SELECT * FROM refusal('SELECT rollout_advance()') \gx
 
 -- Too little data over all enrolled domains together; a domain that is quiet does not block, and
 -- what was before the step, on legacy or of domains that are not enrolled does not count.
@@ -65,7 +80,7 @@ CALL traffic(60, 0, 'insurance', 'unified');
 CALL traffic(29);
 CALL traffic(20, 0, 'property');
 SELECT (rollout_evaluate('proceed', 'looks fine')).severity;
-SELECT version FROM rollout_advance('too little');
+SELECT * FROM refusal('SELECT rollout_advance()') \gx
 SELECT * FROM status('data|next');
 CALL traffic(1, 0, 'property');
 SELECT percentage FROM rollout_advance('enough');
@@ -74,11 +89,11 @@ SELECT percentage FROM rollout_advance('enough');
 :fresh
 CALL began(10, '5 hours');
 CALL traffic(100);
-SELECT version FROM rollout_advance('unjudged');
+SELECT * FROM refusal('SELECT rollout_advance()') \gx
 SELECT (rollout_evaluate('proceed', 'looks fine')).verdict;
 SELECT * FROM status('eval|next');
 SELECT (rollout_evaluate('hold', 'the other team deploys')).verdict;
-SELECT version FROM rollout_advance('unjudged');
+SELECT * FROM refusal('SELECT rollout_advance()') \gx
 SELECT (rollout_evaluate('rollback', 'complaints')).verdict;
 SELECT version FROM rollout_advance('unjudged');
 SELECT percentage FROM get_current_routing_config();
@@ -98,9 +113,7 @@ CALL began(10, '5 hours');
 CALL traffic(100);
 SELECT (rollout_evaluate('proceed', 'looks fine')).verdict;
 CALL traffic(49, 49, 'property');
-\set VERBOSITY default
-SELECT version FROM rollout_advance('blind');
-\set VERBOSITY terse
+SELECT * FROM refusal('SELECT rollout_advance()') \gx
 SELECT (rollout_evaluate('proceed', 'who cares')).verdict;
 SELECT version FROM rollout_advance('blind');
 SELECT item, state, ok FROM status('critical|property');
@@ -111,7 +124,7 @@ CALL began(10, '5 hours');
 CALL traffic(400);
 SELECT (rollout_evaluate('proceed', 'no warning yet')).severity;
 CALL traffic(100, 1, 'property');
-SELECT version FROM rollout_advance('warned');
+SELECT * FROM refusal('SELECT rollout_advance()') \gx
 SELECT item, state, ok FROM status('warn|property|next');
 SELECT (rollout_evaluate('proceed', 'one timeout, known')).severity;
 SELECT item, state, ok FROM status('warn');
@@ -140,7 +153,7 @@ SELECT (rollout_evaluate('proceed', 'looks fine')).verdict;
 SELECT * FROM status('proof');
 SELECT version FROM update_routing_settings('{"advance_needs_proof": true}', 'we can wait');
 SELECT * FROM status('proof');
-SELECT version FROM rollout_advance('unproven');
+SELECT * FROM refusal('SELECT rollout_advance()') \gx
 CALL traffic(1);
 SELECT * FROM status('proof');
 SELECT percentage FROM rollout_advance('proven');
@@ -149,22 +162,21 @@ SELECT percentage FROM rollout_advance('proven');
 :fresh
 CALL began(10, '3 hours 29 minutes 30 seconds');
 CALL traffic(49, 49);
-SELECT rollout_advance(force => true);
+SELECT * FROM refusal('SELECT rollout_advance(force => true)') \gx
 SELECT rollout_advance('  ', true);
 SELECT percentage, notes, change FROM rollout_advance('the boss wants it', force => true);
 SELECT version FROM set_routing_enabled(false, 'stop');
 SELECT rollout_advance('go on', force => true);
--- With all gates open there is nothing to force.
+-- The end of the plan.
 :fresh
 CALL began(100, '50 hours');
 CALL traffic(100);
 SELECT (rollout_evaluate('proceed', 'looks fine')).verdict;
-\set VERBOSITY default
-SELECT rollout_advance('more');
+SELECT * FROM refusal('SELECT rollout_advance()') \gx
 UPDATE webhook_routing_plan SET enabled = false WHERE percentage > 50;
 SELECT version FROM update_routing_percentage(50);
-SELECT rollout_advance('more', force => true);
-\set VERBOSITY terse
+SELECT * FROM refusal($$SELECT rollout_advance('more', force => true)$$) \gx
+-- With all gates open there is nothing to force.
 :fresh
 CALL began(10, '5 hours');
 CALL traffic(100);
@@ -282,7 +294,7 @@ SELECT percentage FROM rollout_back('always');
 COMMIT;
 
 DROP PROCEDURE began(numeric, interval), traffic(integer, integer, text, text);
-DROP FUNCTION status(text);
+DROP FUNCTION status(text), refusal(text), masked(text);
 SET client_min_messages = warning;
 DROP EXTENSION webhook_routing;
 CREATE EXTENSION webhook_routing;

@@ -1,15 +1,22 @@
 -- The verbs of the rollout. Each takes the lock first and judges by what it sees then.
 
 -- The lock that serialises changes, and the plan with it, within a second for each: whoever holds the
--- plan must not hold up the way back.
-CREATE FUNCTION @extschema@.webhook_routing_lock_rollout() RETURNS void
+-- plan must not hold up the way back. Returns the config version with which the step began that was to
+-- be seen before any wait: it is this step that the caller has judged.
+CREATE FUNCTION @extschema@.webhook_routing_lock_rollout() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '1s'
 AS $function$
 DECLARE
 	blocker integer;
+	judged  bigint;
 BEGIN
+	BEGIN
+		judged := (@extschema@.webhook_routing_step()).version;
+	EXCEPTION WHEN lock_not_available THEN
+		NULL;	-- webhook_routing_lock() says who it is, unless he goes meanwhile
+	END;
 	BEGIN
 		LOCK TABLE @extschema@.webhook_routing_plan IN ACCESS SHARE MODE;
 	EXCEPTION WHEN lock_not_available THEN
@@ -26,10 +33,11 @@ BEGIN
 						  'SELECT set_routing_enabled(false, ''why'');', coalesce(blocker::text, '...'));
 	END;
 	PERFORM @extschema@.webhook_routing_lock();
+	RETURN judged;
 END
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_lock_rollout() IS
-	'Internal: take the lock that serialises changes, with the plan readable';
+	'Internal: take the lock that serialises changes, with the plan readable; returns the step seen before';
 
 -- Who judges has to see what is committed by now: under the other isolation levels neither the
 -- statistics nor a "hold" of somebody else that came after the snapshot would be seen.
@@ -47,6 +55,28 @@ END
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_demand_present() IS
 	'Internal: refuse isolation levels that show the past';
+
+-- Whoever waited while somebody else moved the rollout has judged the step before. "judged" is what
+-- webhook_routing_lock_rollout() has returned.
+CREATE FUNCTION @extschema@.webhook_routing_demand_unmoved(judged bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	step record;
+BEGIN
+	step := @extschema@.webhook_routing_step();
+	IF step.version IS DISTINCT FROM judged THEN
+		RAISE EXCEPTION USING ERRCODE = 'WR109',
+			MESSAGE = format('the rollout has been moved to %s %% since this command was given',
+							 step.percentage),
+			DETAIL = format('By %s: %s.', step.created_by, step.change),
+			HINT = 'SELECT * FROM rollout_status(); then decide anew.';
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_demand_unmoved(bigint) IS
+	'Internal: refuse to judge another step than the one that was there when the command was given';
 
 -- One statement makes one move, however often it calls: SELECT (rollout_back()).* does so once for each
 -- column. What this transaction's statement has done is noted in a setting that lives as long as the
@@ -77,6 +107,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
+	judged bigint;
 	result record;
 	closed text;
 BEGIN
@@ -86,13 +117,14 @@ BEGIN
 			HINT = 'It is proceed, hold or rollback: SELECT rollout_evaluate(''proceed'', ''why'');';
 	END IF;
 	PERFORM @extschema@.webhook_routing_demand_present();
-	PERFORM @extschema@.webhook_routing_lock_rollout();
+	judged := @extschema@.webhook_routing_lock_rollout();
 	SELECT * INTO result FROM @extschema@.webhook_routing_evaluations e ORDER BY e.created_at DESC LIMIT 1;
 	IF FOUND AND result.verdict = rollout_evaluate.verdict
 	   AND result.notes IS NOT DISTINCT FROM rollout_evaluate.notes
 	   AND @extschema@.webhook_routing_moved('evaluate'::text, result.id::text) THEN
 		RETURN result;
 	END IF;
+	PERFORM @extschema@.webhook_routing_demand_unmoved(judged);
 	INSERT INTO @extschema@.webhook_routing_evaluations (verdict, notes)
 	VALUES (rollout_evaluate.verdict, rollout_evaluate.notes) RETURNING * INTO result;
 	PERFORM @extschema@.webhook_routing_note_move('evaluate'::text, result.id::text);
@@ -120,6 +152,7 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
 	forced CONSTANT boolean := coalesce(force, false);
+	judged bigint;
 	former record;
 	step   record;
 	gate   record;
@@ -134,7 +167,7 @@ BEGIN
 			HINT = 'SELECT rollout_advance(''why'', force => true);';
 	END IF;
 	PERFORM @extschema@.webhook_routing_demand_present();
-	PERFORM @extschema@.webhook_routing_lock_rollout();
+	judged := @extschema@.webhook_routing_lock_rollout();
 	former := @extschema@.get_current_routing_config();
 	IF @extschema@.webhook_routing_moved('advance'::text, former.version::text) THEN
 		RETURN former;
@@ -153,6 +186,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = shut.code, MESSAGE = shut.message,
 			DETAIL = format('Closed: %s.%s', closed, E'\n' || shut.detail), HINT = shut.remedy;
 	END IF;
+	PERFORM @extschema@.webhook_routing_demand_unmoved(judged);
 	step := @extschema@.webhook_routing_rollout_step();
 	result := @extschema@.webhook_routing_append(
 		jsonb_build_object('percentage', step.next), notes, 'forced past ' || closed);

@@ -23,7 +23,9 @@ AS $function$
 					ELSE 'all on legacy' END, NULL,
 			   concat_ws('; ',
 				   'at most ' || CASE WHEN h.ceiling < s.percentage THEN h.ceiling END || ' %',
-				   format('%s requests, %s errors', h.requests, h.errors), h.issue, h.proof)
+				   format('%s requests, %s errors', h.requests, h.errors), h.issue,
+				   CASE h.proof WHEN 'shown_critical' THEN 'shown to be below the critical limit'
+								WHEN 'shown_warning' THEN 'shown to be below the warning limit' END)
 		  FROM @extschema@.webhook_routing_rollout_health() h, step s
 		UNION ALL
 		SELECT 30, 'next', CASE WHEN bool_and(g.is_open) THEN 'can advance' ELSE 'cannot advance' END,
