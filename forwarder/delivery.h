@@ -128,7 +128,8 @@ struct upstream
     bool ours;                /* what failed is the forwarder's own memory or files */
     bool has_length;          /* the answer's Content-Length, to notice a second one */
     long long length;
-    bool is_chunked; /* the answer has a Transfer-Encoding */
+    bool is_chunked;  /* the answer has a Transfer-Encoding */
+    bool header_over; /* what comes now as a field is one of the trailer */
     char error[CURL_ERROR_SIZE];
 };
 

@@ -250,7 +250,8 @@ static bool take_field(const char *line, size_t length, const char *name, char *
     return true;
 }
 
-/* Every header line of the answer, interim answers (100, 103) included. */
+/* Every header line of the answer, interim answers (100, 103) included; and the lines of a trailer,
+ * whose fields must not be taken for the header's (RFC 9110 6.5.1). */
 static size_t upstream_header(char *line, size_t size, size_t count, void *context)
 {
     struct upstream *upstream = context;
@@ -261,8 +262,12 @@ static size_t upstream_header(char *line, size_t size, size_t count, void *conte
     if (count >= 5 && memcmp(line, "HTTP/", 5) == 0)
     {
         answer->content_type[0] = answer->content_encoding[0] = '\0';
-        upstream->has_length = upstream->is_chunked = false;
+        upstream->has_length = upstream->is_chunked = upstream->header_over = false;
     }
+    else if (upstream->header_over)
+        return count;
+    else if (*line == '\r' || *line == '\n')
+        upstream->header_over = true;
     else if (take_field(line, count, "Content-Length", length, sizeof length))
     {
         if (*length == '\0' || strspn(length, "0123456789") != strlen(length))
@@ -349,7 +354,7 @@ struct upstream *upstream_take(struct delivery *delivery)
     upstream->heard = false;
     upstream->refused = NULL;
     upstream->ours = false;
-    upstream->has_length = upstream->is_chunked = false;
+    upstream->has_length = upstream->is_chunked = upstream->header_over = false;
     upstream->error[0] = '\0';
     delivery->answer.content_type[0] = delivery->answer.content_encoding[0] = '\0';
     return upstream;

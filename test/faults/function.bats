@@ -376,6 +376,15 @@ not_trusted() {
     equal "$(header_seen Authorization)$(header_seen Proxy-Connection)" ''
 }
 
+@test "fault 34: the fields of a trailer are not taken for those of the header" {
+    answers 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\nContent-Length: 7\r\n\r\n'
+    post "$FIXTURES/text.json"
+    equal "$status" 200
+    equal "$(<"$STACK/answer.body")" 'ok'
+    run grep -iE '^content-(type|encoding):' "$STACK/answer.headers"
+    equal "${output//$'\r'/}" 'Content-Type: text/plain'
+}
+
 @test "fault 36: any complete 2xx is 200 to the client" {
     local code
     for code in 200 201 202 204 206 226 299; do
