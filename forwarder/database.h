@@ -97,6 +97,12 @@ void database_condemn(struct database *database, const char *why);
 /* SQLSTATE of an error result, "" without one. */
 const char *database_sqlstate(const PGresult *result);
 
+/* ---- database_url.c: pure ---- */
+
+/* What is wrong with a connection string or URI of libpq, in words that quote nothing of it; NULL
+ * when libpq can read it. */
+const char *database_url_problem(const char *url);
+
 /* ---- retry.c: pure but for chance ---- */
 
 #define RETRY_MOST_US 2000000u /* longest pause before a database is asked again */

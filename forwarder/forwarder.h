@@ -34,6 +34,7 @@
  *     secrets.c    what is secret, read again           signature.c X-Hub-Signature-256
  *     retry.c      when a database is asked again       breaker.c   which functions are left alone
  *     notify.c     words for the service manager        upstream_url.c  URLs, parsed once
+ *     database_url.c  whether it is one
  *
  * delivery.h tells of deliveries and attempts, spool.h of the durable log; database.h, outcomes.h,
  * log.h, loop.h, breaker.h, secrets.h, signature.h and options.h declare what the files of these

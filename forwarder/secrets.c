@@ -114,6 +114,19 @@ static bool secrets_copy(char **copy, const struct secret *secret, char *problem
     return false;
 }
 
+/* The database's URL, when there is one. */
+static bool secrets_take_url(struct secrets *secrets, const struct secret *url, char *problem,
+                             size_t size)
+{
+    const char *wrong = url->value == NULL ? NULL : database_url_problem(url->value);
+
+    if (wrong == NULL)
+        return secrets_copy(&secrets->database_url, url, problem, size);
+    snprintf(problem, size, "%s: %s", url->file == NULL ? "DATABASE_URL" : "--database-url-file",
+             wrong);
+    return false;
+}
+
 static bool secrets_take_signing(struct secrets *secrets, const char *lines, char *problem,
                                  size_t size)
 {
@@ -136,7 +149,7 @@ struct secrets *secrets_make(const struct options *options, char *problem, size_
     }
     atomic_init(&secrets->holders, 1);
     if (secrets_copy(&secrets->verify_token, &options->verify_token, problem, size) &&
-        secrets_copy(&secrets->database_url, &options->database_url, problem, size) &&
+        secrets_take_url(secrets, &options->database_url, problem, size) &&
         secrets_take_signing(secrets, options->app_secrets.value, problem, size) &&
         secrets_take_headers(secrets, options->function_headers.value, problem, size))
         return secrets;

@@ -80,6 +80,59 @@ static void bad_app_secrets(void **state)
     assert_string_equal(problem, "--app-secret-file: more than 8 secrets");
 }
 
+static const char *url_problem(const char *url, char problem[512])
+{
+    const struct options options = {.database_url.value = (char *) url};
+    struct secrets *secrets = secrets_make(&options, problem, 512);
+
+    if (secrets == NULL)
+        return problem;
+    secrets_release(secrets);
+    return NULL;
+}
+
+static void good_urls(void **state)
+{
+    static const char *const GOOD[] = {
+        "webhooks",
+        "name@with at",
+        "host=/tmp/a@b user=u password='a b@c'",
+        "service=x",
+        "postgresql://",
+        "postgresql://u:a:b?c#d&e@h/db",
+        "postgresql://u:p%40ss%2F@h1:5432,h2:5433/db?connect_timeout=2",
+        "postgres://u@[::1]:5432/db",
+        "postgresql:///webhooks?host=%2Ftmp%2Fa%40b&port=54329",
+        "host=a,,b port=,1,2",
+        "host=@abstract dbname=a"};
+    char problem[512];
+
+    (void) state;
+    for (size_t i = 0; i < sizeof GOOD / sizeof *GOOD; i++)
+        if (url_problem(GOOD[i], problem) != NULL)
+            fail_msg("%s: %s", GOOD[i], problem);
+}
+
+/* libpq would quote what it cannot read, which is a piece of the password here. */
+static void bad_urls(void **state)
+{
+    static const char *const BAD[] = {
+        "host=a password=be hush",      "postgresql://u:be/hush@h/db",
+        "postgresql://u:be@hush@h/db",  "postgresql://u:be%hush@h/db",
+        "postgresql://u@h:hush/db",     "postgresql://h/db?password=be&hush",
+        "host=a port=1,hush password=b"};
+    char problem[512];
+
+    (void) state;
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
+    {
+        if (url_problem(BAD[i], problem) == NULL)
+            fail_msg("taken: %s", BAD[i]);
+        assert_true(strncmp(problem, "DATABASE_URL: ", 14) == 0);
+        assert_null(strstr(problem, "hush"));
+    }
+}
+
 /* ---- reading again ---- */
 
 static void put(const char *path, const char *content)
@@ -143,8 +196,9 @@ static void reload(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good),     cmocka_unit_test(wrong),
-        cmocka_unit_test(too_many), cmocka_unit_test(bad_app_secrets),
+        cmocka_unit_test(good),      cmocka_unit_test(wrong),
+        cmocka_unit_test(too_many),  cmocka_unit_test(bad_app_secrets),
+        cmocka_unit_test(good_urls), cmocka_unit_test(bad_urls),
         cmocka_unit_test(reload),
     };
 
