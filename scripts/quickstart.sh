@@ -245,6 +245,10 @@ demonstrate() {
     cluster_psql "$DATABASE" -P border=0 -P footer=off -c \
         "SELECT domain, routed_to, request_count, p50_ms, p95_ms, error_count, error_rate_pct
          FROM webhook_routing_stats" | sed '/^ *$/d; s/^/    /'
+    echo
+    verb "SELECT * FROM rollout_status();"
+    cluster_psql "$DATABASE" -P border=0 -P footer=off -c "SELECT * FROM rollout_status()" |
+        sed '/^ *$/d; s/^/    /'
 }
 
 farewell() {

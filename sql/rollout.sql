@@ -59,7 +59,7 @@ SELECT percentage, soak, enabled, notes, installed, is_seed FROM webhook_routing
 SELECT * FROM status();
 SELECT * FROM refusal('SELECT rollout_advance()') \gx
 SELECT version FROM set_routing_enabled(true, 'go');
-SELECT * FROM status('next');
+SELECT * FROM status('^next');
 SELECT version, percentage, notes, change FROM rollout_advance('first step');
 
 -- Too early: the soak is not over, whatever else may be.
@@ -81,7 +81,7 @@ CALL traffic(29);
 CALL traffic(20, 0, 'property');
 SELECT (rollout_evaluate('proceed', 'looks fine')).severity;
 SELECT * FROM refusal('SELECT rollout_advance()') \gx
-SELECT * FROM status('data|next');
+SELECT * FROM status('data|^next$');
 CALL traffic(1, 0, 'property');
 SELECT percentage FROM rollout_advance('enough');
 
@@ -91,7 +91,7 @@ CALL began(10, '5 hours');
 CALL traffic(100);
 SELECT * FROM refusal('SELECT rollout_advance()') \gx
 SELECT (rollout_evaluate('proceed', 'looks fine')).verdict;
-SELECT * FROM status('eval|next');
+SELECT * FROM status('eval|^next$');
 SELECT (rollout_evaluate('hold', 'the other team deploys')).verdict;
 SELECT * FROM refusal('SELECT rollout_advance()') \gx
 SELECT (rollout_evaluate('rollback', 'complaints')).verdict;
@@ -116,7 +116,7 @@ CALL traffic(49, 49, 'property');
 SELECT * FROM refusal('SELECT rollout_advance()') \gx
 SELECT (rollout_evaluate('proceed', 'who cares')).verdict;
 SELECT version FROM rollout_advance('blind');
-SELECT item, state, ok FROM status('critical|property');
+SELECT item, state, ok FROM status('health|property');
 
 -- A warning passes on a proceed that was given after it appeared, and not on one before.
 :fresh
@@ -125,7 +125,7 @@ CALL traffic(400);
 SELECT (rollout_evaluate('proceed', 'no warning yet')).severity;
 CALL traffic(100, 1, 'property');
 SELECT * FROM refusal('SELECT rollout_advance()') \gx
-SELECT item, state, ok FROM status('warn|property|next');
+SELECT item, state, ok FROM status('warn|property|^next$');
 SELECT (rollout_evaluate('proceed', 'one timeout, known')).severity;
 SELECT item, state, ok FROM status('warn');
 -- Another one in another domain is another warning.
@@ -133,6 +133,18 @@ CALL traffic(100, 1, 'marketplace');
 SELECT version FROM rollout_advance('warned');
 SELECT (rollout_evaluate('proceed', 'another one')).severity;
 SELECT percentage FROM rollout_advance('warned');
+-- So is another one in the same domain: late answers, after a proceed that had seen errors.
+:fresh
+CALL began(10, '5 hours');
+CALL traffic(100, 1);
+SELECT (rollout_evaluate('proceed', 'one timeout, known')).severity;
+INSERT INTO webhook_routing_logs (webhook_name, domain, routed_to, status, response_time_ms, config_version)
+SELECT 'w', 'jobs', 'unified', 'success', 2500, 2 FROM generate_series(1, 20);
+SELECT * FROM refusal('SELECT rollout_advance()') \gx
+SELECT (rollout_evaluate('proceed', 'slow, but all of it expected')).severity;
+-- More of the same is no other warning.
+CALL traffic(20, 1);
+SELECT item, state, ok FROM status('warn|^next$');
 -- Environmental, both sides being bad, blocks as a warning does, and is another thing than a warning.
 :fresh
 CALL began(10, '5 hours');

@@ -124,10 +124,22 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_rollout_severity() IS
 	'Internal: the worst that the health says of the unified side of the enrolled domains together';
 
+-- What the health complains of, measure by measure, without the numbers: {"error rate  % has reached  %",
+-- "P95  ms is above  ms"}.
+CREATE FUNCTION @extschema@.webhook_routing_complaints(issue text) RETURNS text[]
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	SELECT string_to_array(regexp_replace(regexp_replace(issue, '^\w+: ', ''), '\m[0-9.]+\M', '', 'g'), ' and ')
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_complaints(text) IS
+	'Internal: an issue of the health in comparable parts';
+
 -- The gates between this step and the next, in the order in which they are named when several are
 -- closed. At 0 % only those that cannot be forced apply. A warning has been judged when the newest
--- evaluation says proceed and the health that was recorded with it says the same of that domain: then
--- it was given after the warning had appeared. The same holds for environmental.
+-- evaluation says proceed and the health that was recorded with it complains of that domain in the same
+-- words, numbers apart: then it was given after the warning had appeared. The same holds for
+-- environmental.
 CREATE FUNCTION @extschema@.webhook_routing_gates()
 RETURNS TABLE (
 	place     integer,
@@ -154,10 +166,12 @@ AS $function$
 		 ORDER BY e.created_at DESC LIMIT 1
 	), judged AS (
 		SELECT h.*, EXISTS (
-				SELECT FROM evaluation e
+				SELECT FROM evaluation e, jsonb_array_elements(e.health) r
 				 WHERE e.verdict = 'proceed'
-				   AND e.health @> jsonb_build_array(jsonb_build_object(
-						'domain', h.domain, 'routed_to', 'unified', 'severity', h.severity))) AS accepted
+				   AND r @> jsonb_build_object('domain', h.domain, 'routed_to', 'unified',
+											   'severity', h.severity)
+				   AND @extschema@.webhook_routing_complaints(h.issue)
+					   <@ @extschema@.webhook_routing_complaints(r ->> 'issue')) AS accepted
 		  FROM health h
 		 WHERE h.severity IN ('warning', 'environmental')
 	), gates AS (
@@ -176,7 +190,7 @@ AS $function$
 		  FROM step s
 
 		UNION ALL
-		SELECT 3, 'not critical', 'WR103', true, c.domains IS NULL,
+		SELECT 3, 'health', 'WR103', true, c.domains IS NULL,
 			   coalesce('critical: ' || c.domains, 'nothing critical'), c.issues,
 			   format('the health is critical: %s', c.domains),
 			   'SELECT rollout_back(''why'');'
@@ -198,7 +212,7 @@ AS $function$
 		 WHERE s.percentage > 0 AND s.soak IS NOT NULL
 
 		UNION ALL
-		SELECT 5, 'enough data', 'WR105', true, n.requests >= s.min_requests,
+		SELECT 5, 'data', 'WR105', true, n.requests >= s.min_requests,
 			   format('%s of %s requests', n.requests, s.min_requests),
 			   'on unified since the step began, all enrolled domains together',
 			   format('there are too few requests on unified since the step began: %s of %s',
@@ -212,9 +226,10 @@ AS $function$
 		-- the last hour alone few have.
 		SELECT 6, 'proof', 'WR106', true, p.missing IS NULL AND p.shown > 0,
 			   CASE WHEN p.missing IS NULL AND p.shown > 0 THEN 'shown'
-					ELSE 'not shown: ' || coalesce(p.missing, 'no domain') END,
+					ELSE 'not shown: ' || coalesce(p.missing, 'too few requests') END,
 			   p.needed,
-			   format('an error rate below the critical one is not shown%s', ': ' || p.missing),
+			   format('an error rate below the critical one is not shown: %s',
+					  coalesce(p.missing, 'no domain has enough requests')),
 			   'Wait for more requests, or do without: '
 			   'SELECT update_routing_settings(''{"advance_needs_proof": false}'', ''why'');'
 		  FROM step s, (
@@ -242,7 +257,7 @@ AS $function$
 		 WHERE s.percentage > 0
 
 		UNION ALL
-		SELECT 8, 'warnings judged', 'WR108', true, w.missing IS NULL,
+		SELECT 8, 'warnings', 'WR108', true, w.missing IS NULL,
 			   CASE WHEN w.all_of_them IS NULL THEN 'no warning'
 					WHEN w.missing IS NULL THEN 'judged: ' || w.all_of_them
 					ELSE 'not judged: ' || w.missing END,

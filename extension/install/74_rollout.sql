@@ -203,7 +203,7 @@ END
 $function$;
 COMMENT ON FUNCTION @extschema@.rollout_advance(text, boolean) IS
 	'Go to the next step of the plan; refused while a gate is closed, unless forced with a reason. A warning '
-	'passes on a proceed that was recorded while the health already said so of that domain';
+	'passes on a proceed with which the health that warned the same of that domain was recorded';
 
 CREATE FUNCTION @extschema@.rollout_back(notes text DEFAULT NULL)
 RETURNS @extschema@.webhook_routing_config

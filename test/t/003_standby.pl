@@ -51,13 +51,15 @@ $primary->wait_for_catchup($standby, 'replay');
 is($session->query_safe($decide), 'legacy|disabled|1', 'a new extension is found');
 
 foreach my $verb ('set_routing_enabled(true)', 'update_routing_percentage(1)', q{set_routing_domains('{jobs}')},
-	q{update_routing_settings('{"min_requests": 60}')})
+	q{update_routing_settings('{"min_requests": 60}')}, q{rollout_evaluate('hold')}, 'rollout_advance()', 'rollout_back()')
 {
 	my ($status, $out, $err) = $standby->psql('postgres', "\\set VERBOSITY verbose\nSELECT $verb");
 	isnt($status, 0, "$verb cannot be called on a standby");
 	like($err, qr/25006: the routing configuration cannot be changed on a standby/, "$verb says why");
 	like($err, qr/HINT:.*on the primary/, "$verb says where");
 }
+is($standby->safe_psql('postgres', q{SELECT state FROM rollout_status() WHERE item = 'routing'}), 'disabled',
+	'the rollout can be looked at there');
 is($standby->safe_psql('postgres', 'SELECT config_version FROM routing_ruleset()'), '1', 'the ruleset can be had there');
 
 $standby->stop;
