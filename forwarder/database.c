@@ -365,6 +365,9 @@ static void database_opened(struct loop_source *source, uint32_t events)
         return;
     }
     PQsetNoticeReceiver(database->connection, database_noticed, database);
+    /* A DETAIL can quote a row, and a CONTEXT the parameters: no more is heard of an error than its
+     * first sentence, so that the log can say it. */
+    (void) PQsetErrorVerbosity(database->connection, PQERRORS_TERSE);
     database_check(database,
                    PQstatus(database->connection) == CONNECTION_OK && database_prepare(database));
 }
@@ -491,4 +494,11 @@ const char *database_sqlstate(const PGresult *result)
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
     return state == NULL ? "" : state;
+}
+
+const char *database_complaint(const PGresult *error)
+{
+    const char *primary = PQresultErrorField(error, PG_DIAG_MESSAGE_PRIMARY);
+
+    return primary == NULL ? PQresultErrorMessage(error) : primary;
 }

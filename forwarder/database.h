@@ -96,6 +96,8 @@ uint64_t database_lag(const struct database *database);
 void database_condemn(struct database *database, const char *why);
 /* SQLSTATE of an error result, "" without one. */
 const char *database_sqlstate(const PGresult *result);
+/* What the server, or libpq, says of an error: its first sentence. */
+const char *database_complaint(const PGresult *error);
 
 /* ---- database_url.c: pure ---- */
 
@@ -113,5 +115,7 @@ uint64_t retry_pause(unsigned failures);
 bool retry_needs_connection(const char *sqlstate);
 /* Whether an error is about what a row holds: it will be refused again, its neighbours may not. */
 bool retry_blames_row(const char *sqlstate);
+/* What an operator does about an error, for a line of the log; NULL when nothing can be said. */
+const char *retry_mend(const char *sqlstate);
 
 #endif /* DATABASE_H */

@@ -65,7 +65,8 @@ void decide_forget(struct request *request)
 
 /* ---- carrying a decision out ---- */
 
-static void decide_without(struct request *request, const char *event, const char *why);
+static void decide_without(struct request *request, const char *event, const char *why,
+                           const char *mend);
 
 /* Deliveries are planned, or the client has to come again. */
 static void decide_carry_out(struct request *request, struct plan *plan, bool good)
@@ -76,7 +77,8 @@ static void decide_carry_out(struct request *request, struct plan *plan, bool go
         if (plan->differs) /* never so with the engine here */
             decide_without(request, "items_differ",
                            "the database counts the items of a webhook otherwise: is the extension "
-                           "of another version?");
+                           "of another version?",
+                           NULL);
         else
             reply_problem(request, 503, "no room to log and deliver the webhook");
         return;
@@ -176,7 +178,8 @@ static void decide_here(struct request *request)
 /* ---- by the database ---- */
 
 /* It does not decide this one. */
-static void decide_without(struct request *request, const char *event, const char *why)
+static void decide_without(struct request *request, const char *event, const char *why,
+                           const char *mend)
 {
     struct log_line line;
 
@@ -187,6 +190,8 @@ static void decide_without(struct request *request, const char *event, const cha
     {
         log_text(&line, "correlation_id", request->correlation_id);
         log_text(&line, "detail", why);
+        if (mend != NULL)
+            log_text(&line, "mend", mend);
         log_end(&line);
     }
     decide_here(request);
@@ -197,7 +202,7 @@ void decide_expired(struct request *request)
     /* A large body may take long by itself. */
     if (request->question.link == &request->worker->decide)
         ruleset_suspect(request->worker);
-    decide_without(request, "decide_timeout", "the database did not answer in time");
+    decide_without(request, "decide_timeout", "the database did not answer in time", NULL);
 }
 
 static route_text field(const PGresult *answer, int row, enum column column)
@@ -259,7 +264,7 @@ static void decide_ask_both(struct request *request)
     question->tickets[0] = question->tickets[1] = UINT64_MAX;
     if (!decide_ask(request, "decide", decide_answered, &question->tickets[0]) ||
         (several && !decide_ask(request, "items", items_answered, &question->tickets[1])))
-        decide_without(request, "decide_refused", "no room for another question");
+        decide_without(request, "decide_refused", "no room for another question", NULL);
     else
         question->awaited = several ? 2 : 1;
 }
@@ -300,7 +305,7 @@ static void decide_finish(struct request *request)
         ruleset_refresh(worker);
     if (whole.webhook.data == NULL || whole.reason.data == NULL)
     {
-        decide_without(request, "decide_failed", "the database answered without a target");
+        decide_without(request, "decide_failed", "the database answered without a target", NULL);
         return;
     }
     if (decide_is_unknown(&whole))
@@ -325,11 +330,15 @@ static bool decide_usable(struct request *request, const PGresult *answer)
 {
     if (answer != NULL && PQresultStatus(answer) == PGRES_TUPLES_OK && PQntuples(answer) > 0)
         return true;
-    if (answer != NULL && retry_needs_connection(database_sqlstate(answer)))
+    if (answer == NULL)
+    {
+        decide_without(request, "decide_failed", "the connection to the database broke", NULL);
+        return false;
+    }
+    if (retry_needs_connection(database_sqlstate(answer)))
         database_condemn(request->question.link, PQresultErrorMessage(answer));
-    decide_without(request, "decide_failed",
-                   answer == NULL ? "the connection to the database broke"
-                                  : PQresultErrorMessage(answer));
+    decide_without(request, "decide_failed", database_complaint(answer),
+                   retry_mend(database_sqlstate(answer)));
     return false;
 }
 

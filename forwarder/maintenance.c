@@ -38,7 +38,7 @@ static void maintenance_answered(void *context, PGresult *answer)
                           &worker->failures))
     {
         log_text(&line, "sqlstate", database_sqlstate(answer));
-        log_text(&line, "detail", PQresultErrorField(answer, PG_DIAG_MESSAGE_PRIMARY));
+        log_text(&line, "detail", database_complaint(answer));
         log_end(&line);
     }
     PQclear(answer);

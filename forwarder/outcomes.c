@@ -152,6 +152,11 @@ static void outcomes_set_aside(struct worker *worker)
         log_text(&line, "webhook", outcomes->first->webhook_name);
         log_text(&line, "routed_to", outcomes->first->routed_to);
         log_number(&line, "http_status", outcomes->first->http_status);
+        if (kept)
+            log_text(
+                &line, "mend",
+                "mend what log_batch_failed says of it, move its file from set-aside/ into the "
+                "spool directory, and restart");
         log_end(&line);
     }
     outcomes_drop(worker, 1);
@@ -161,13 +166,16 @@ static void outcomes_set_aside(struct worker *worker)
 /* SQLSTATE and primary message; a DETAIL could quote a row. */
 void outcomes_complain(struct worker *worker, const PGresult *answer, const char *message)
 {
+    const char *mend = retry_mend(database_sqlstate(answer));
     struct log_line line;
 
     if (!log_begin_limited(&line, LOG_WARNING, "log_batch_failed", message,
                            &worker->outcomes.limiter))
         return;
     log_text(&line, "sqlstate", database_sqlstate(answer));
-    log_text(&line, "detail", PQresultErrorField(answer, PG_DIAG_MESSAGE_PRIMARY));
+    log_text(&line, "detail", database_complaint(answer));
+    if (mend != NULL)
+        log_text(&line, "mend", mend);
     log_number(&line, "rows", (int64_t) worker->outcomes.sent);
     log_number(&line, "waiting", (int64_t) worker->outcomes.queued);
     log_end(&line);

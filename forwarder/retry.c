@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * retry.c: when to ask a database again, whether on another connection, and whether it is the row
- * that it will never take. Pure but for chance.
+ * retry.c: when to ask a database again, whether on another connection, whether it is the row that
+ * it will never take, and what a person can do. Pure but for chance.
  */
 #include <stddef.h>
 #include <string.h>
@@ -9,6 +9,9 @@
 #include "forwarder.h"
 
 #define RETRY_LEAST_US 50000u
+#define MEND_EXTENSION "CREATE EXTENSION webhook_routing, or ALTER EXTENSION webhook_routing UPDATE"
+#define MEND_WAIT                                                                                  \
+    "SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity shows who keeps it waiting"
 
 /* 50 ms, doubled with each failure up to 2 s; between half of that and the whole, so that
  * forwarders do not come in step. */
@@ -56,4 +59,23 @@ bool retry_blames_row(const char *sqlstate)
     };
 
     return starts_with_any(sqlstate, STARTS, sizeof STARTS / sizeof *STARTS);
+}
+
+const char *retry_mend(const char *sqlstate)
+{
+    static const struct
+    {
+        const char *sqlstate, *mend;
+    } MENDS[] = {{"25006", "name the primary in the database URL as well: --log-server finds it"},
+                 {"42501", "SELECT grant_routing_role('forwarder', '<the forwarder's role>')"},
+                 {"42883", MEND_EXTENSION},
+                 {"42P01", MEND_EXTENSION},
+                 {"53100", "free space on the disk of the database"},
+                 {"55P03", MEND_WAIT},
+                 {"57014", MEND_WAIT}};
+
+    for (size_t i = 0; i < sizeof MENDS / sizeof *MENDS; i++)
+        if (strcmp(MENDS[i].sqlstate, sqlstate) == 0)
+            return MENDS[i].mend;
+    return NULL;
 }

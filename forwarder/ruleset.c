@@ -38,13 +38,15 @@ static void ruleset_release(void *context, void *memory)
 static const route_allocator ALLOCATOR = {ruleset_allocate, ruleset_release, NULL};
 
 static void ruleset_complain(struct worker *worker, const char *event, const char *message,
-                             const char *detail)
+                             const char *detail, const char *mend)
 {
     struct log_line line;
 
     if (!log_begin_limited(&line, LOG_ERROR, event, message, &worker->failures))
         return;
     log_text(&line, "detail", detail);
+    if (mend != NULL)
+        log_text(&line, "mend", mend);
     log_end(&line);
 }
 
@@ -84,7 +86,8 @@ static void ruleset_adopt(struct worker *worker, const char *snapshot, size_t le
 
     if (ruleset == NULL)
     {
-        ruleset_complain(worker, "ruleset_unusable", "the rules cannot be used", error.message);
+        ruleset_complain(worker, "ruleset_unusable", "the rules cannot be used", error.message,
+                         NULL);
         return;
     }
     route_ruleset_free(worker->ruleset);
@@ -144,7 +147,7 @@ static void ruleset_answered(void *context, PGresult *answer)
         return;
     if (PQresultStatus(answer) != PGRES_TUPLES_OK || PQntuples(answer) != 1)
         ruleset_complain(worker, "ruleset_unusable", "the rules could not be had from the database",
-                         PQresultErrorMessage(answer));
+                         database_complaint(answer), retry_mend(database_sqlstate(answer)));
     else
     {
         ruleset_trust(worker);
@@ -192,7 +195,7 @@ void ruleset_refused(struct worker *worker, const char *sqlstate, const char *me
                      "the database has no extension webhook_routing, or an older one: everything "
                      "goes to --default-target; run CREATE EXTENSION webhook_routing, or ALTER "
                      "EXTENSION webhook_routing UPDATE",
-                     message);
+                     message, NULL);
     route_ruleset_free(worker->ruleset);
     worker->ruleset = NULL;
     worker->ruleset_void = true;

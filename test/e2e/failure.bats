@@ -237,6 +237,26 @@ closed_port() { free_port 19000; }
     equal "$(sql "SELECT attempt FROM webhook_routing_logs WHERE response_time_ms IS NULL")" 2
 }
 
+@test "what the database quotes of a webhook in an error is not in the log; what mends it is" {
+    local before
+    before=$(events decide_failed)
+    # It then sends the parameters of a statement that fails: the body.
+    sql "ALTER ROLE e2e_forwarder SET log_parameter_max_length_on_error = -1" \
+        "REVOKE EXECUTE ON FUNCTION route_decide(bytea, text) FROM e2e_forwarder" \
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'e2e_forwarder'" >/dev/null
+    while (($(events decide_failed) == before)); do
+        post "$FIXTURES/text.json"
+        [[ $status == 200 ]] || break
+    done
+    sql "ALTER ROLE e2e_forwarder RESET log_parameter_max_length_on_error" \
+        "SELECT grant_routing_role('forwarder', 'e2e_forwarder')" >/dev/null
+    equal "$status" 200
+    equal "$(grep -c 'with parameters' "$STACK/forwarder.log")" 0 'lines that quote'
+    equal "$(jq -r 'select(.event == "decide_failed") | .mend // empty' "$STACK/forwarder.log" | sort -u)" \
+        "SELECT grant_routing_role('forwarder', '<the forwarder's role>')"
+    wait_until 10 health_is healthy
+}
+
 @test "an answer that is too long and one that memory is too short for are told apart" {
     local answer
     answer=$(head -c 3000 /dev/zero | tr '\0' a)

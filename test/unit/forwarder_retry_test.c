@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -56,12 +57,26 @@ static void rows(void **state)
         assert_false(retry_blames_row(ALL[i]));
 }
 
+static void mends(void **state)
+{
+    static const char *const KNOWN[] = {"25006", "42501", "42883", "42P01",
+                                        "53100", "55P03", "57014"};
+
+    (void) state;
+    for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++)
+        assert_non_null(retry_mend(KNOWN[i]));
+    assert_null(retry_mend(""));
+    assert_null(retry_mend("XX000"));
+    assert_non_null(strstr(retry_mend("42501"), "grant_routing_role('forwarder', "));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pauses),
         cmocka_unit_test(connections),
         cmocka_unit_test(rows),
+        cmocka_unit_test(mends),
     };
 
     return cmocka_run_group_tests_name("forwarder_retry", tests, NULL, NULL);
