@@ -80,7 +80,7 @@ static size_t decide(const char *payload, size_t length)
 {
     route_decision decision;
 
-    return route_decide(rules, payload, length, (route_text){NULL, 0}, NULL, &decision) +
+    return route_decide(rules, payload, length, (route_text){NULL, 0}, NULL, NULL, &decision) +
            (size_t) decision.side;
 }
 

@@ -16,6 +16,7 @@
 typedef struct decider
 {
     const route_ruleset *ruleset;
+    const route_memory *memory; /* NULL: nothing is known of earlier messages */
     const route_trace *trace;
     bool named;                 /* the caller named the webhook */
     const route_domain *domain; /* that the name stands for; NULL: none */
@@ -51,12 +52,83 @@ static void choose_unified(const decider *self, route_decision *decision, route_
 }
 
 /* ---------------------------------------------------------------------------------------------
+ * Conversations
+ * ------------------------------------------------------------------------------------------ */
+
+/* What the memory says of an item's sender; asked once. */
+typedef struct recollection
+{
+    const route_document *document;
+    const route_item *item;
+    bool asked;
+    route_conversation conversation; /* once it is asked */
+} recollection;
+
+/* The item's from_number as the decision has it; returns its length, 0 when there is none. */
+static uint16_t copy_sender(const route_document *document, const route_item *item,
+                            char sender[ROUTE_MAX_SENDER + 1])
+{
+    if (!route_is_absent(item->from))
+        return route_copy_string(document, item->from, sender, ROUTE_MAX_SENDER);
+    sender[0] = '\0';
+    return 0;
+}
+
+static __attribute__((noinline)) void recall(const decider *self, recollection *last)
+{
+    const route_memory *memory = self->memory;
+    const route_domain *domain;
+    char sender[ROUTE_MAX_SENDER + 1];
+    uint16_t length;
+
+    if (last->asked)
+        return;
+    last->asked = true;
+    last->conversation = (route_conversation){NULL, ROUTE_LEGACY};
+    length = copy_sender(last->document, last->item, sender);
+    if (length > 0)
+        last->conversation = memory->recall(memory->context, sender, length);
+    domain = last->conversation.domain;
+    if (domain == NULL)
+        route_say(self->trace, "conversation", "none is active");
+    else
+        route_say(self->trace, "conversation", "%.*s, on %s, is active", (int) domain->name.length,
+                  domain->name.data, route_side_name(last->conversation.side));
+}
+
+/* Whether the sender speaks of the same domain as before, and did so on unified. */
+static bool stays(const decider *self, recollection *last, const route_decision *decision)
+{
+    if (self->memory == NULL || !self->memory->keeps_sides ||
+        last->item->kind != ROUTE_ITEM_MESSAGE)
+        return false;
+    recall(self, last);
+    return last->conversation.domain == decision->domain &&
+           last->conversation.side == ROUTE_UNIFIED;
+}
+
+static __attribute__((noinline)) void remember(const decider *self, const route_document *document,
+                                               const route_item *item,
+                                               const route_decision *decision)
+{
+    const route_memory *memory = self->memory;
+    char sender[ROUTE_MAX_SENDER + 1];
+    uint16_t length;
+
+    if (decision->domain == NULL || item->kind != ROUTE_ITEM_MESSAGE)
+        return;
+    length = copy_sender(document, item, sender);
+    if (length > 0)
+        memory->remember(memory->context, sender, length, decision);
+}
+
+/* ---------------------------------------------------------------------------------------------
  * One item
  * ------------------------------------------------------------------------------------------ */
 
-/* Which domain a message speaks of: by its button, else by its words. */
+/* Which domain a message speaks of: by its button, else by its words, else the one before. */
 static void find_domain(const decider *self, const route_document *document, const route_item *item,
-                        route_decision *decision)
+                        recollection *last, route_decision *decision)
 {
     route_message_text text;
     route_tally tally;
@@ -76,6 +148,11 @@ static void find_domain(const decider *self, const route_document *document, con
         route_domain_of_texts(self->ruleset, document, &text, &tally, &decision->matched);
     if (__builtin_expect(self->trace != NULL, 0))
         route_trace_keywords(self->trace, &text, &tally);
+    if (decision->domain == NULL && self->memory != NULL)
+    {
+        recall(self, last);
+        decision->domain = last->conversation.domain;
+    }
 }
 
 /* Whether the item is none that a domain could be found for; then it is decided. */
@@ -100,7 +177,7 @@ static bool decide_without_domain(const decider *self, const route_item *item,
 }
 
 /* From the domain on: what must not move, then what may not, then who does. */
-static void decide_side(const decider *self, route_decision *decision)
+static void decide_side(const decider *self, recollection *last, route_decision *decision)
 {
     const route_domain *domain = decision->domain;
 
@@ -118,6 +195,8 @@ static void decide_side(const decider *self, route_decision *decision)
         choose_legacy(self, decision, ROUTE_REASON_NO_SENDER);
     else if ((uint32_t) decision->bucket < domain->percentage)
         choose_unified(self, decision, ROUTE_REASON_IN_PERCENTAGE);
+    else if (stays(self, last, decision))
+        choose_unified(self, decision, ROUTE_REASON_IN_CONVERSATION);
     else
         choose_legacy(self, decision, ROUTE_REASON_OUT_OF_PERCENTAGE);
 }
@@ -150,6 +229,7 @@ static void decide_item(const decider *self, const route_document *document, con
                         size_t number, route_decision *decision)
 {
     const route_config *config = &self->ruleset->config;
+    recollection last = {.document = document, .item = item};
 
     decision->domain = self->domain;
     decision->matched = ROUTE_NO_MATCH;
@@ -163,12 +243,14 @@ static void decide_item(const decider *self, const route_document *document, con
     if (!decide_without_domain(self, item, decision))
     {
         if (!self->named)
-            find_domain(self, document, item, decision);
-        decide_side(self, decision);
+            find_domain(self, document, item, &last, decision);
+        decide_side(self, &last, decision);
     }
     decision->percentage =
         decision->domain == NULL ? config->percentage : decision->domain->percentage;
     say_decision(self, decision);
+    if (__builtin_expect(self->memory != NULL, 0))
+        remember(self, document, item, decision);
 }
 
 static uint16_t fill_string(const route_document *document, route_value value, char *to,
@@ -196,12 +278,12 @@ static void fill_strings(const route_document *document, const route_item *item,
  * ------------------------------------------------------------------------------------------ */
 
 static void start(decider *self, const route_ruleset *ruleset, route_text name,
-                  const route_trace *trace)
+                  const route_memory *memory, const route_trace *trace)
 {
     const route_text *default_name = &ruleset->config.default_target;
     const route_domain *owner;
 
-    *self = (decider){.ruleset = ruleset, .trace = trace};
+    *self = (decider){.ruleset = ruleset, .memory = memory, .trace = trace};
     if (name.data == NULL)
         return;
     owner = route_ruleset_domain_of_target(ruleset, name);
@@ -249,7 +331,8 @@ static const route_target *common_fallback(const decider *self, const route_targ
 }
 
 size_t route_decide(const route_ruleset *ruleset, const void *payload, size_t length,
-                    route_text webhook_name, const route_trace *trace, route_decision *decision)
+                    route_text webhook_name, const route_memory *memory, const route_trace *trace,
+                    route_decision *decision)
 {
     decider self;
     route_webhook webhook;
@@ -257,7 +340,7 @@ size_t route_decide(const route_ruleset *ruleset, const void *payload, size_t le
     size_t count = 1;
     bool agreed = true;
 
-    start(&self, ruleset, webhook_name, trace);
+    start(&self, ruleset, webhook_name, memory, trace);
     route_webhook_open(&webhook, payload, length);
     if (__builtin_expect(trace != NULL, 0))
         route_trace_payload(trace, &webhook, route_count_items(payload, length));
@@ -280,7 +363,8 @@ size_t route_decide(const route_ruleset *ruleset, const void *payload, size_t le
 }
 
 size_t route_decide_items(const route_ruleset *ruleset, const void *payload, size_t length,
-                          route_text webhook_name, route_visit_item visit, void *context)
+                          route_text webhook_name, const route_memory *memory,
+                          route_visit_item visit, void *context)
 {
     decider self;
     route_webhook webhook;
@@ -288,7 +372,7 @@ size_t route_decide_items(const route_ruleset *ruleset, const void *payload, siz
     size_t count = 0;
     bool wanted = true;
 
-    start(&self, ruleset, webhook_name, NULL);
+    start(&self, ruleset, webhook_name, memory, NULL);
     route_webhook_open(&webhook, payload, length);
     while (wanted && route_webhook_next(&webhook, &item))
     {
@@ -324,7 +408,11 @@ static const route_domain *domain_of_name(const route_ruleset *ruleset, route_te
 bool route_decide_known(const route_ruleset *ruleset, const route_known *known,
                         const route_trace *trace, route_decision *decision)
 {
-    const decider self = {.ruleset = ruleset, .trace = trace};
+    /* A conversation that was kept is one that was on unified. */
+    const route_memory memory = {.keeps_sides = known->reason == ROUTE_REASON_IN_CONVERSATION};
+    const decider self = {.ruleset = ruleset, .memory = &memory, .trace = trace};
+    const route_item item = {.kind = ROUTE_ITEM_MESSAGE};
+    recollection last = {.item = &item, .asked = true};
 
     memset(decision, 0, sizeof(*decision));
     decision->matched = ROUTE_NO_MATCH;
@@ -339,10 +427,15 @@ bool route_decide_known(const route_ruleset *ruleset, const route_known *known,
         route_say(trace, "sender", "names no sender");
     else
         route_say(trace, "sender", "bucket %d of %d", (int) known->bucket, ROUTE_BUCKETS);
+    if (memory.keeps_sides)
+        route_say(trace, "conversation", "was active, on unified");
     if (decision->domain == NULL && is_without_domain(known->reason))
         choose_legacy(&self, decision, known->reason);
     else
-        decide_side(&self, decision);
+    {
+        last.conversation = (route_conversation){decision->domain, ROUTE_UNIFIED};
+        decide_side(&self, &last, decision);
+    }
     decision->percentage =
         decision->domain == NULL ? ruleset->config.percentage : decision->domain->percentage;
     say_decision(&self, decision);

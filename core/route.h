@@ -87,6 +87,8 @@
     X(NOT_ENROLLED, "not_enrolled", "the domain is not enrolled")                                  \
     X(NO_SENDER, "no_sender", "nobody to be sticky to: the message names no sender")               \
     X(IN_PERCENTAGE, "in_percentage", "the sender's bucket is inside the percentage")              \
+    X(IN_CONVERSATION, "in_conversation",                                                          \
+      "outside the percentage, but in a conversation that is kept on unified")                     \
     X(OUT_OF_PERCENTAGE, "out_of_percentage", "the sender's bucket is outside the percentage")     \
     X(MIXED_BATCH, "mixed_batch", "the items of one POST belong to different functions")
 
@@ -279,6 +281,31 @@ typedef struct route_decision
     char message_type[ROUTE_MAX_MESSAGE_TYPE + 1];
 } route_decision;
 
+/* What a sender was last speaking of, and the side that it went to. */
+typedef struct route_conversation
+{
+    const route_domain *domain; /* of the ruleset; NULL: he is in no active conversation */
+    route_side side;
+} route_conversation;
+
+/* Conversations: what a caller remembers of the senders whose messages it has decided on. The
+ * engine asks and tells, and keeps nothing itself; without a memory (NULL) each message stands
+ * alone. A sender is named as decision.from_number is: valid UTF-8 without NUL, NUL-terminated, up
+ * to ROUTE_MAX_SENDER bytes. */
+typedef struct route_memory
+{
+    /* Asked at most once an item, and only where the answer counts: for a message in which neither
+     * button nor keyword was found, whose webhook the caller has not named, and, with keeps_sides,
+     * for one that is outside the percentage. */
+    route_conversation (*recall)(void *context, const char *sender, size_t length);
+    /* Told of each message with a sender and a domain, in order, so that a later item of the same
+     * POST follows an earlier one. Of the decision its strings are not filled in. */
+    void (*remember)(void *context, const char *sender, size_t length,
+                     const route_decision *decision);
+    void *context;
+    bool keeps_sides; /* a conversation on unified stays there while it is active */
+} route_memory;
+
 /* One step of a decision in words, for route_explain. step is a static name such as "payload",
  * "sender", "button", "keywords", "protected"; outcome is a NUL-terminated sentence that lives only
  * during the call. */
@@ -290,17 +317,20 @@ typedef struct route_trace
 
 /* Decides a whole POST: as its items agree, else mixed_batch. It has a fallback where each of its
  * items has one: the same, or the default target. webhook_name is absent (data NULL) unless the
- * caller named one. trace may be NULL. Any bytes are safe; always fills *decision. Returns the
- * number of items, at least 1. A caller without a ruleset has nothing to decide with: it answers
- * ROUTE_REASON_NO_CONFIG itself. */
+ * caller named one. memory and trace may be NULL. Any bytes are safe; always fills *decision.
+ * Returns the number of items, at least 1. A caller without a ruleset has nothing to decide with:
+ * it answers ROUTE_REASON_NO_CONFIG itself. */
 size_t route_decide(const route_ruleset *ruleset, const void *payload, size_t length,
-                    route_text webhook_name, const route_trace *trace, route_decision *decision);
+                    route_text webhook_name, const route_memory *memory, const route_trace *trace,
+                    route_decision *decision);
 
-/* Decides each item as if it stood alone, in order; visit gets item = 0, 1, ... and returns false
+/* Decides each item as if it stood alone, in order, though with a memory it may follow an earlier
+ * one; visit gets item = 0, 1, ... and returns false
  * to stop early. A body that cannot be read is one item. Returns the number of items visited. */
 typedef bool (*route_visit_item)(void *context, size_t item, const route_decision *decision);
 size_t route_decide_items(const route_ruleset *ruleset, const void *payload, size_t length,
-                          route_text webhook_name, route_visit_item visit, void *context);
+                          route_text webhook_name, const route_memory *memory,
+                          route_visit_item visit, void *context);
 
 /* What a log knows of an item that was decided before. The domain is absent where it was unknown;
  * the reason tells whether the item was one that a domain is sought for. */
@@ -328,7 +358,8 @@ size_t route_count_items(const void *payload, size_t length);
  * is the payload's own bytes in their order, valid JSON when the payload is, all of it when all are
  * kept: dropped items go with their commas; arrays, changes and entries that lose all their items
  * go whole; contacts[] keeps those that belong to a kept item or to none (cut.c has the fine
- * print). Its items are the kept ones, each decided as before. A body of one item is kept whole or
+ * print). Its items are the kept ones, each decided as before where there
+ * is no memory. A body of one item is kept whole or
  * not at all. `out` has room for `length` bytes and does not overlap the payload. Returns the bytes
  * written; 0 when nothing is kept. */
 typedef bool (*route_keep_item)(void *context, size_t item);

@@ -77,6 +77,8 @@ log_settings_read(FunctionCallInfo fcinfo, LogSettings *settings)
 	settings->hash_senders = DatumGetBool(config_value(config, table, "hash_senders"));
 	settings->warning_ms = DatumGetInt32(config_value(config, table, "warning_p95_ms"));
 	settings->critical_ms = DatumGetInt32(config_value(config, table, "critical_p95_ms"));
+	settings->conversation_timeout = webhook_routing_microseconds(
+		DatumGetIntervalP(config_value(config, table, "conversation_timeout")));
 
 	/* In UTC, whatever the session's time zone; and whole days, as partitions are dropped. */
 	expiry = DatumGetTimestamp(DirectFunctionCall2(timestamp_mi_interval,

@@ -7,10 +7,11 @@
  *	 log.c		log_begin				before the statement: are senders to be hashed?
  *				log_hash				each row: puts the hash in the place of the sender
  *	 rollup.c	log_count				after the statement: folds its rows into the rollups
+ *	 remember.c	log_remember			after the statement: notes which domain each sender was last in
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * log_begin and log_count are statement triggers of the partitioned table, so they see what comes
+ * log_begin, log_count and log_remember are statement triggers of the partitioned table, so they see what comes
  * through it, from a batch or by hand, and nothing that is written into a partition directly:
  * pg_restore, and routing_maintain() when it moves rows, neither count nor hash a row again.
  */
@@ -32,7 +33,8 @@ typedef struct LogSettings
 	bool hash_senders;
 	double warning_ms; /* latency limits: rollups count what is above */
 	double critical_ms;
-	TimestampTz oldest; /* rows from before are past the retention */
+	TimestampTz oldest;			/* rows from before are past the retention */
+	int64 conversation_timeout; /* microseconds; 0: conversations are not remembered */
 } LogSettings;
 
 extern void log_settings_read(FunctionCallInfo fcinfo, LogSettings *settings);

@@ -48,6 +48,14 @@ webhook_routing_relation(FunctionCallInfo fcinfo, const char *name)
 	return relation;
 }
 
+/* A month has 30 days here, as where intervals are compared. */
+int64
+webhook_routing_microseconds(const Interval *interval)
+{
+	return interval->time +
+		   (interval->month * (int64) DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
+}
+
 /*
  * The config row in force under a snapshot, copied into the current memory context, or NULL.
  */

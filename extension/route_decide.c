@@ -7,7 +7,7 @@
  * the message go from the engine's buffers straight into the tuple. For bytea nothing on this path
  * raises an error for any payload, since the engine reads bytes and promises valid UTF-8.
  */
-#include "webhook_routing.h"
+#include "conversation.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
@@ -228,13 +228,14 @@ static inline Datum
 decide(FunctionCallInfo fcinfo, route_text payload)
 {
 	const CachedRuleset *ruleset = ruleset_cache_get(fcinfo);
+	Conversations conversations;
 	route_decision decision;
 	DecisionRow row;
 
 	if (likely(ruleset != NULL))
 	{
 		route_decide(ruleset->rules, payload.data, payload.length, name_argument(fcinfo, 1),
-					 NULL, &decision);
+					 conversations_of(&conversations, ruleset), NULL, &decision);
 		fill_row(&row, ruleset, &decision);
 	}
 	else
@@ -306,6 +307,7 @@ Datum
 webhook_routing_decide_items(PG_FUNCTION_ARGS)
 {
 	route_text payload = bytes_argument(fcinfo, 0);
+	Conversations conversations;
 	ItemSink sink;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -313,7 +315,8 @@ webhook_routing_decide_items(PG_FUNCTION_ARGS)
 	sink.ruleset = ruleset_cache_get(fcinfo);
 	if (sink.ruleset != NULL)
 		route_decide_items(sink.ruleset->rules, payload.data, payload.length,
-						   name_argument(fcinfo, 1), visit_item, &sink);
+						   name_argument(fcinfo, 1), conversations_of(&conversations, sink.ruleset),
+						   visit_item, &sink);
 	else
 	{
 		DecisionRow row;
@@ -351,6 +354,7 @@ explain(FunctionCallInfo fcinfo, route_text payload)
 	const CachedRuleset *ruleset;
 	StepSink sink = {NULL, 0};
 	route_trace trace = {put_step, &sink};
+	Conversations conversations;
 	route_decision decision;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -366,7 +370,7 @@ explain(FunctionCallInfo fcinfo, route_text payload)
 					  route_ruleset_config(ruleset->rules)->enabled ? "enabled" : "disabled",
 					  ruleset->global_percentage / 100, ruleset->global_percentage % 100));
 	route_decide(ruleset->rules, payload.data, payload.length, name_argument(fcinfo, 1),
-				 &trace, &decision);
+				 conversations_of(&conversations, ruleset), &trace, &decision);
 }
 
 /*

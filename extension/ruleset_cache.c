@@ -84,11 +84,11 @@ find_tables(void)
 }
 
 /*
- * Writes the snapshot text of what the tables hold, all under one MVCC snapshot. Returns false when
- * there is no config row.
+ * Writes the snapshot text of what the tables hold, all under one MVCC snapshot, and takes over what
+ * conversations want besides. Returns false when there is no config row.
  */
 static bool
-write_snapshot(StringInfo out)
+write_snapshot(StringInfo out, CachedRuleset *ruleset)
 {
 	Snapshot snapshot = RegisterSnapshot(GetCatalogSnapshot(cache.tables[CONFIG_TABLE]));
 	Relation relation = table_open(cache.tables[CONFIG_TABLE], AccessShareLock);
@@ -101,6 +101,7 @@ write_snapshot(StringInfo out)
 		initStringInfo(&rules);
 		ruleset_text_rules(&rules, cache.tables, snapshot);
 		ruleset_text_compose(out, &config, rules.data, NULL);
+		conversations_configure(ruleset, &config, cache.tables[DOMAINS_TABLE], snapshot);
 	}
 	table_close(relation, AccessShareLock);
 	UnregisterSnapshot(snapshot);
@@ -183,7 +184,7 @@ load(void)
 	MemoryContextSwitchTo(scratch);
 	initStringInfo(&snapshot);
 	find_tables();
-	if (cache.complete && write_snapshot(&snapshot))
+	if (cache.complete && write_snapshot(&snapshot, ruleset))
 	{
 		MemoryContextSwitchTo(context);
 		ruleset->rules = ruleset_text_compile(&snapshot, context, &error);

@@ -8,6 +8,7 @@
  *	 ruleset_cache.c	snapshot text -> compiled rules, once per backend
  *	 ruleset_history.c	the same for the rules of an earlier config version
  *	 route_decide.c		the SQL functions: decide, items, explain, bucket, ruleset
+ *	 recall.c			the conversation that a sender is in, when that counts (conversation.h)
  *	 decide_again.c		logged decisions made again, by the rules of their own version or by others
  *
  * The engine itself is core/ (core/route.h). The log, its rollups and the quantile sketch have a
@@ -25,8 +26,10 @@
 
 #include "access/htup.h"
 #include "access/tupdesc.h"
+#include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
@@ -59,6 +62,13 @@ typedef struct CachedRuleset
 	Datum *domain_names;	   /* text, by route_domain.index */
 	Datum *domain_percentages; /* numeric */
 	Datum *patterns;		   /* text, by route_decision.matched */
+	/* Conversations (conversation.h). */
+	int64 conversation_timeout; /* microseconds; 0: off, and nothing below counts */
+	bool keep_conversations;
+	bool hash_senders;
+	List *disabled_domains; /* char *, names */
+	Oid conversations;		/* tables */
+	Oid secrets;
 } CachedRuleset;
 
 /* module.c */
@@ -66,6 +76,9 @@ typedef struct CachedRuleset
 /* A table of the extension, found in the schema of the function that is being called. Raises when
  * it is missing. */
 extern Oid webhook_routing_relation(FunctionCallInfo fcinfo, const char *name);
+
+/* Of an interval that the configuration has checked. */
+extern int64 webhook_routing_microseconds(const Interval *interval);
 
 /* The config row in force under a snapshot, copied into the current memory context, or NULL. */
 extern HeapTuple webhook_routing_newest_config(Relation config, Snapshot snapshot);
@@ -136,6 +149,12 @@ extern const CachedRuleset *ruleset_cache_get(FunctionCallInfo fcinfo);
 
 /* Why there are no rules that could be compiled; NULL when there are. Tells nobody else. */
 extern const char *ruleset_cache_problem(FunctionCallInfo fcinfo);
+
+/* recall.c */
+
+/* Takes from a config row and the table of domains what conversations want. */
+extern void conversations_configure(CachedRuleset *ruleset, const Row *config, Oid domains,
+									Snapshot snapshot);
 
 /* route_decide.c */
 

@@ -145,8 +145,9 @@ static bool decide_item_here(void *context, size_t item, const route_decision *d
     return items->good;
 }
 
-/* The engine as the database would run it. Without any rules everything goes to --default-target,
- * whatever name it came by, since no name is known. */
+/* The engine as the database would run it, but for conversations, which only the database knows: a
+ * message stands alone here. Without any rules everything goes to --default-target, whatever name
+ * it came by, since no name is known. */
 static void decide_here(struct request *request)
 {
     int64_t version;
@@ -160,7 +161,8 @@ static void decide_here(struct request *request)
     struct plan plan;
     struct local_items items = {.plan = &plan, .ruleless = ruleless};
 
-    request->item_count = route_decide(ruleset, body, request->body.length, name, NULL, &decision);
+    request->item_count =
+        route_decide(ruleset, body, request->body.length, name, NULL, NULL, &decision);
     whole = decided_here(&decision, ruleless);
     if (decide_is_unknown(&whole))
     {
@@ -171,7 +173,8 @@ static void decide_here(struct request *request)
     if (items.good && request->item_count == 1)
         items.good = plan_item(&plan, &whole);
     else if (items.good)
-        route_decide_items(ruleset, body, request->body.length, name, decide_item_here, &items);
+        route_decide_items(ruleset, body, request->body.length, name, NULL, decide_item_here,
+                           &items);
     decide_carry_out(request, &plan, items.good);
 }
 
@@ -269,8 +272,8 @@ static void decide_ask_both(struct request *request)
         question->awaited = several ? 2 : 1;
 }
 
-/* The rules have changed between the two answers: together they would send and log items by rules
- * that are not theirs. The deadline stays. */
+/* Rules or conversations have changed between the two answers: together they would send and log
+ * items by what is not theirs. The deadline stays. */
 static void decide_again(struct request *request)
 {
     PQclear(request->question.whole);
@@ -286,6 +289,20 @@ static int64_t version_of(const PGresult *answer)
     return atoll(PQgetvalue(answer, 0, COLUMN_VERSION));
 }
 
+/* Whether both answers speak of the same: by the same rules, and with each item of a webhook that
+ * is sent whole bound for where the whole goes. Conversations may have moved on between the two. */
+static bool decide_agreed(const PGresult *answer, const PGresult *items)
+{
+    const char *whole = PQgetvalue(answer, 0, COLUMN_WEBHOOK);
+    bool mixed = strcmp(PQgetvalue(answer, 0, COLUMN_REASON),
+                        route_reason_name(ROUTE_REASON_MIXED_BATCH)) == 0;
+    bool agreed = version_of(items) == version_of(answer);
+
+    for (int row = 0; agreed && !mixed && row < PQntuples(items); row++)
+        agreed = strcmp(PQgetvalue(items, row, COLUMN_WEBHOOK), whole) == 0;
+    return agreed;
+}
+
 /* Everything that was asked has been answered. */
 static void decide_finish(struct request *request)
 {
@@ -296,7 +313,7 @@ static void decide_finish(struct request *request)
     struct plan plan;
     bool good;
 
-    if (items != NULL && version_of(items) != version)
+    if (items != NULL && !decide_agreed(answer, items))
     {
         decide_again(request);
         return;

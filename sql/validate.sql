@@ -51,10 +51,10 @@ SELECT pg_temp.mend('% in webhook_routing_pending %');
 SELECT version AS newest FROM get_current_routing_config() \gset
 SELECT set_config('search_path', '', false);
 INSERT INTO public.webhook_routing_config
-SELECT gen_random_uuid(), percentage, enabled, '{jobs,mobility}', moment, moment, created_by, notes,
-	   version + 1, hash_salt, 'missing', 'gone', warning_error_rate_pct, critical_error_rate_pct, warning_p95_ms,
-	   critical_p95_ms, min_requests, automatic_rollback, log_retention, hash_senders, advance_needs_proof, 'restored'
-  FROM public.webhook_routing_config, (SELECT clock_timestamp() AS moment OFFSET 0) AS clock WHERE version = :newest;
+SELECT (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid(), 'version', version + 1,
+		'domains', '{jobs,mobility}'::text[], 'created_at', moment, 'updated_at', moment,
+		'unified_webhook', 'missing', 'default_webhook', 'gone', 'change', 'restored'))).*
+  FROM public.webhook_routing_config c, (SELECT clock_timestamp() AS moment OFFSET 0) AS clock WHERE version = :newest;
 COPY public.webhook_routing_domains FROM stdin;
 rides2	wa-webhook-mobility	f	\N	1	t	f	f	5
 \.

@@ -39,6 +39,8 @@ CREATE TABLE @extschema@.webhook_routing_config (
 	log_retention           interval     NOT NULL,
 	hash_senders            boolean      NOT NULL,
 	advance_needs_proof     boolean      NOT NULL,
+	conversation_timeout    interval     NOT NULL,
+	keep_conversations      boolean      NOT NULL,
 	change                  text         NOT NULL,
 	CONSTRAINT webhook_routing_config_version_key UNIQUE (version),
 	CONSTRAINT webhook_routing_config_percentage_check
@@ -57,7 +59,15 @@ CREATE TABLE @extschema@.webhook_routing_config (
 			   AND extract(year FROM log_retention) >= 0 AND extract(month FROM log_retention) >= 0
 			   AND extract(day FROM log_retention) >= 0 AND extract(hour FROM log_retention) >= 0
 			   AND extract(minute FROM log_retention) >= 0
-			   AND extract(second FROM log_retention) >= 0)
+			   AND extract(second FROM log_retention) >= 0),
+	CONSTRAINT webhook_routing_config_conversation_timeout_check
+		CHECK (conversation_timeout BETWEEN interval '0' AND interval '30 days'
+			   AND extract(year FROM conversation_timeout) >= 0
+			   AND extract(month FROM conversation_timeout) >= 0
+			   AND extract(day FROM conversation_timeout) >= 0
+			   AND extract(hour FROM conversation_timeout) >= 0
+			   AND extract(minute FROM conversation_timeout) >= 0
+			   AND extract(second FROM conversation_timeout) >= 0)
 );
 
 -- The runbooks' own question: ORDER BY created_at DESC LIMIT 1.
@@ -107,6 +117,12 @@ COMMENT ON COLUMN @extschema@.webhook_routing_config.hash_senders IS
 	'Whether the log stores a keyed hash instead of the sender and the message id';
 COMMENT ON COLUMN @extschema@.webhook_routing_config.advance_needs_proof IS
 	'Whether rollout_advance() also demands that the error rate is shown to be below the critical one';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.conversation_timeout IS
+	'How long after a message its sender''s next one without button or keyword goes to the same domain; '
+	'0: not at all';
+COMMENT ON COLUMN @extschema@.webhook_routing_config.keep_conversations IS
+	'Whether a lower percentage leaves active conversations on unified until they are idle for '
+	'conversation_timeout';
 COMMENT ON COLUMN @extschema@.webhook_routing_config.change IS
 	'What this row changed, old -> new, written by the system';
 
@@ -122,6 +138,9 @@ COMMENT ON CONSTRAINT webhook_routing_config_min_requests_check ON @extschema@.w
 	'A verdict needs at least one request, and at most a million';
 COMMENT ON CONSTRAINT webhook_routing_config_log_retention_check ON @extschema@.webhook_routing_config IS
 	'The log is kept from a day to a hundred years, said without negative parts';
+COMMENT ON CONSTRAINT webhook_routing_config_conversation_timeout_check
+	ON @extschema@.webhook_routing_config IS
+	'A conversation is remembered for up to 30 days, said without negative parts';
 COMMENT ON CONSTRAINT webhook_routing_config_pkey ON @extschema@.webhook_routing_config IS
 	'Decisions name a row by its id';
 COMMENT ON CONSTRAINT webhook_routing_config_version_key ON @extschema@.webhook_routing_config IS
@@ -139,7 +158,7 @@ INSERT INTO @extschema@.webhook_routing_config VALUES (
 	'00000000-0000-4000-8000-000000000001', 0, false, '{jobs,marketplace,property}',
 	'2000-01-01 00:00:00+00', '2000-01-01 00:00:00+00', 'webhook_routing', 'Initial configuration',
 	1, 0, 'wa-webhook-unified', 'wa-webhook', 0.1, 0.5, 2000, 3000, 50, false, '30 days', false,
-	false, 'installed');
+	false, '0', false, 'installed');
 
 -- Dumped in order of version: the trigger demands that each restored row follows its predecessor,
 -- while the place of a row on disk may not tell its age.
@@ -383,6 +402,8 @@ BEGIN
 	NEW.log_retention := coalesce(NEW.log_retention, newest.log_retention);
 	NEW.hash_senders := coalesce(NEW.hash_senders, newest.hash_senders);
 	NEW.advance_needs_proof := coalesce(NEW.advance_needs_proof, newest.advance_needs_proof);
+	NEW.conversation_timeout := coalesce(NEW.conversation_timeout, newest.conversation_timeout);
+	NEW.keep_conversations := coalesce(NEW.keep_conversations, newest.keep_conversations);
 
 	IF array_ndims(NEW.domains) > 1 OR array_position(NEW.domains, NULL) IS NOT NULL
 	   OR '' = ANY (NEW.domains) THEN
@@ -399,6 +420,8 @@ BEGIN
 		AND NEW.enabled <= newest.enabled
 		AND NEW.percentage <= newest.percentage
 		AND NEW.domains <@ newest.domains
+		AND NEW.conversation_timeout <= newest.conversation_timeout
+		AND NEW.keep_conversations <= newest.keep_conversations
 		AND NEW.unified_webhook = newest.unified_webhook
 		AND NEW.default_webhook = newest.default_webhook;
 	IF NOT withdraws THEN
@@ -414,6 +437,14 @@ BEGIN
 		RAISE WARNING USING
 			MESSAGE = format('enrolled domain %s has no row in webhook_routing_domains', offender),
 			HINT = 'SELECT * FROM validate_routing_config();';
+	END IF;
+
+	IF NEW.percentage < newest.percentage AND NEW.enabled AND NEW.keep_conversations
+	   AND NEW.conversation_timeout > interval '0' THEN
+		RAISE NOTICE USING
+			MESSAGE = format('conversations on %s stay there until they are idle for %s',
+							 NEW.unified_webhook, NEW.conversation_timeout),
+			HINT = 'To move them at once: SELECT set_routing_enabled(false, ''why'');';
 	END IF;
 
 	-- Only who has noted the edit that this row records has something to add: the triggers of the rule

@@ -236,11 +236,13 @@ DECLARE
 	settings CONSTANT jsonb := '{
 		"advance_needs_proof": "true or false",
 		"automatic_rollback": "true or false",
+		"conversation_timeout": "0 for off, or an interval up to 30 days without negative parts, such as 30 minutes",
 		"critical_error_rate_pct": "a number from warning_error_rate_pct to 100",
 		"critical_p95_ms": "a whole number from warning_p95_ms to 2147483647",
 		"default_webhook": "the name of a target",
 		"hash_salt": "a whole number from -9223372036854775808 to 9223372036854775807",
 		"hash_senders": "true or false",
+		"keep_conversations": "true or false",
 		"log_retention": "an interval from 1 day to 100 years without negative parts, such as 30 days",
 		"min_requests": "a whole number from 1 to 1000000",
 		"unified_webhook": "the name of a target",

@@ -220,8 +220,10 @@ BEGIN
 	                            THEN l.error_message END
 	 WHERE l.from_number = ANY (known_as);
 	GET DIAGNOSTICS erased = ROW_COUNT;
+	DELETE FROM @extschema@.webhook_routing_conversations c WHERE c.sender = ANY (known_as);
 	RETURN waiting + erased;
 END
 $function$;
 COMMENT ON FUNCTION @extschema@.erase_sender(text) IS
-	'Erase who sent: number (or its hash), message id, and error texts that name it; returns rows';
+	'Erase who sent: number (or its hash), message id, error texts that name it, conversation; returns log '
+	'rows';

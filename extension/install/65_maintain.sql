@@ -120,11 +120,13 @@ DECLARE
 	rollups_kept CONSTANT interval := '90 days';
 	today        CONSTANT date := now()::date;
 	retention    interval;
+	idle_after   interval;
 	oldest       date;
 	added        date[];
 	expired      text[];
 	made         text[] := '{}';
 	removed      bigint;
+	doubled      bigint;
 	settled      bigint;
 	blocker      text;
 BEGIN
@@ -134,7 +136,7 @@ BEGIN
 		RETURN;
 	END IF;
 
-	SELECT c.log_retention INTO STRICT retention
+	SELECT c.log_retention, c.conversation_timeout INTO STRICT retention, idle_after
 	  FROM @extschema@.webhook_routing_config c ORDER BY c.version DESC LIMIT 1;
 	oldest := (now()::timestamp - retention)::date;
 
@@ -168,6 +170,25 @@ BEGIN
 		RETURN QUERY VALUES ('deleted', 'webhook_routing_rollups',
 							 format('%s rows older than %s', removed,
 									greatest(retention, rollups_kept)));
+	END IF;
+
+	-- Conversations that are idle, and rows that a newer one of the same sender stands for.
+	DELETE FROM @extschema@.webhook_routing_conversations c
+	 USING (SELECT e.id FROM @extschema@.webhook_routing_conversations e
+	         WHERE e.last_at < now() - idle_after OR idle_after = '0' FOR UPDATE SKIP LOCKED) e
+	 WHERE c.id = e.id;
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	DELETE FROM @extschema@.webhook_routing_conversations c
+	 USING (SELECT e.id FROM @extschema@.webhook_routing_conversations e
+	          JOIN @extschema@.webhook_routing_conversations n ON n.sender = e.sender
+	         WHERE (n.last_at, n.routed_to = 'legacy', n.id) > (e.last_at, e.routed_to = 'legacy', e.id)
+	           FOR UPDATE OF e SKIP LOCKED) e
+	 WHERE c.id = e.id;
+	GET DIAGNOSTICS doubled = ROW_COUNT;
+	IF removed + doubled > 0 THEN
+		RETURN QUERY VALUES ('deleted', 'webhook_routing_conversations',
+							 format('%s idle for longer than %s, %s with a newer row', removed,
+									idle_after, doubled));
 	END IF;
 
 	-- Partitions of other names are somebody else's and stay.

@@ -19,6 +19,11 @@ BEGIN
 		 WHERE problem IS NOT NULL
 
 		UNION ALL
+		SELECT 'warning', 'keep_conversations keeps none while conversation_timeout is 0',
+			   'SELECT update_routing_settings(''{"conversation_timeout": "30 minutes"}'', ''why'');'
+		 WHERE config.keep_conversations AND config.conversation_timeout = interval '0'
+
+		UNION ALL
 		SELECT 'error', format('the %s target "%s" has no row', n.role, n.name),
 			   format('INSERT INTO webhook_routing_targets (name) VALUES (%L);', n.name)
 		  FROM (VALUES ('unified', config.unified_webhook),

@@ -38,6 +38,7 @@ AS $function$
 	('{forwarder,operator}', 'EXECUTE ON FUNCTION @extschema@.routing_maintain()'),
 	('{operator}', 'SELECT ON TABLE @extschema@.webhook_routing_logs'),
 	('{operator}', 'SELECT ON TABLE @extschema@.webhook_routing_pending'),
+	('{operator}', 'SELECT ON TABLE @extschema@.webhook_routing_conversations'),
 	('{operator}', 'EXECUTE ON FUNCTION @extschema@.erase_sender(text)'),
 	('{operator}', 'EXECUTE ON FUNCTION @extschema@.routing_sender_hash(text)'),
 	-- without from_number, message_id and error_message, which may name a person

@@ -147,11 +147,11 @@ static route_decision check_ruleset(const route_ruleset *ruleset, const uint8_t 
     item_walk walk = {.data = data, .size = size, .agreed = true};
     route_decision decision;
     route_decision again;
-    size_t items = route_decide(ruleset, data, size, name, NULL, &decision);
+    size_t items = route_decide(ruleset, data, size, name, NULL, NULL, &decision);
 
     REQUIRE(items >= 1);
     REQUIRE(items == route_count_items(data, size));
-    REQUIRE(items == route_decide_items(ruleset, data, size, name, visit, &walk));
+    REQUIRE(items == route_decide_items(ruleset, data, size, name, NULL, visit, &walk));
     REQUIRE(items == walk.items);
     check_decision(&decision);
     require_same(&decision, &walk.first);
@@ -164,7 +164,7 @@ static route_decision check_ruleset(const route_ruleset *ruleset, const uint8_t 
     }
     else
         REQUIRE(decision.reason == ROUTE_REASON_MIXED_BATCH && decision.side == ROUTE_LEGACY);
-    REQUIRE(route_decide(ruleset, data, size, name, NULL, &again) == items);
+    REQUIRE(route_decide(ruleset, data, size, name, NULL, NULL, &again) == items);
     require_same(&decision, &again);
     REQUIRE(decision.target == again.target && decision.reason == again.reason);
     return decision;
@@ -199,7 +199,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_ruleset(disabled, data, size, none);
     REQUIRE(check_ruleset(half, data, size, nobody).reason == ROUTE_REASON_UNKNOWN_WEBHOOK);
     check_ruleset(half, data, size, jobs);
-    route_decide(half, data, size, none, &trace, &said);
+    route_decide(half, data, size, none, NULL, &trace, &said);
     REQUIRE(said.target == at_half.target && said.reason == at_half.reason);
     return 0;
 }

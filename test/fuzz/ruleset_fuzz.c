@@ -87,9 +87,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_targets(ruleset);
         check_domains(ruleset);
         REQUIRE(same(name, route_ruleset_find_target(ruleset, name)->name));
-        REQUIRE(route_decide(ruleset, message, sizeof(message) - 1, none, NULL, &decision) == 2);
+        REQUIRE(route_decide(ruleset, message, sizeof(message) - 1, none, NULL, NULL, &decision) ==
+                2);
         REQUIRE(decision.target != NULL);
-        route_decide(ruleset, message, sizeof(message) - 1, name, NULL, &decision);
+        route_decide(ruleset, message, sizeof(message) - 1, name, NULL, NULL, &decision);
         route_ruleset_free(ruleset);
     }
     REQUIRE(blocks == 0);

@@ -107,11 +107,12 @@ static inline const char *cut_problem(const route_ruleset *ruleset, const void *
     size_t cut_length;
 
     check.expected = malloc(count * sizeof(*check.expected));
-    route_decide_items(ruleset, payload, length, none, cut_collect, &check);
+    route_decide_items(ruleset, payload, length, none, NULL, cut_collect, &check);
     cut_length = route_cut(payload, length, cut_keeps, &subset, out);
     cut_check_bytes(&check, length, cut_length, count);
     if (check.problem == NULL && check.kept > 0 &&
-        route_decide_items(ruleset, out, cut_length, none, cut_compare, &check) != check.kept &&
+        route_decide_items(ruleset, out, cut_length, none, NULL, cut_compare, &check) !=
+            check.kept &&
         check.problem == NULL)
         check.problem = "fewer items than were kept";
     free(check.expected);

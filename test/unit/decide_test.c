@@ -93,7 +93,7 @@ static route_decision decide_named(const route_ruleset *rules, const char *paylo
     route_text text = {name, name == NULL ? 0 : strlen(name)};
 
     memset(&decision, 0xa5, sizeof(decision));
-    route_decide(rules, payload, strlen(payload), text, NULL, &decision);
+    route_decide(rules, payload, strlen(payload), text, NULL, NULL, &decision);
     return decision;
 }
 
@@ -336,18 +336,18 @@ static void test_items(void **state)
     collected all = {.stop_after = 8};
 
     (void) state;
-    assert_int_equal(route_decide_items(at_50, payload, strlen(payload), NOT_NAMED, collect, &all),
-                     5);
+    assert_int_equal(
+        route_decide_items(at_50, payload, strlen(payload), NOT_NAMED, NULL, collect, &all), 5);
     for (size_t i = 0; i < 5; i++)
         assert_string_equal(summary(&all.decisions[i]), expected[i]);
     assert_string_equal(all.decisions[1].message_id, "m" HIGH);
     assert_string_equal(all.decisions[3].message_type, "read");
     assert_string_equal(all.decisions[4].message_type, "security");
     all = (collected){.stop_after = 2};
-    assert_int_equal(route_decide_items(at_50, payload, strlen(payload), NOT_NAMED, collect, &all),
-                     2);
+    assert_int_equal(
+        route_decide_items(at_50, payload, strlen(payload), NOT_NAMED, NULL, collect, &all), 2);
     all = (collected){.stop_after = 8};
-    assert_int_equal(route_decide_items(at_50, "x", 1, NOT_NAMED, collect, &all), 1);
+    assert_int_equal(route_decide_items(at_50, "x", 1, NOT_NAMED, NULL, collect, &all), 1);
     assert_string_equal(summary(&all.decisions[0]), "default/- legacy unknown malformed -1 5000");
 }
 
@@ -364,7 +364,7 @@ static void test_reads_only_its_bytes(void **state)
         const char *bytes = guard_put(&guard, payload, length);
 
         mprotect(guard.pages, guard.size, PROT_READ);
-        route_decide(at_50, bytes, length, NOT_NAMED, NULL, &decision);
+        route_decide(at_50, bytes, length, NOT_NAMED, NULL, NULL, &decision);
         assert_int_equal(decision.reason, length == strlen(payload) ? ROUTE_REASON_MIXED_BATCH
                                                                     : ROUTE_REASON_MALFORMED);
         mprotect(guard.pages, guard.size, PROT_READ | PROT_WRITE);
@@ -403,14 +403,15 @@ static void test_explanations(void **state)
         route_decision plain = decide_named(at_50, payloads[i], NULL);
 
         said[0] = '\0';
-        route_decide(at_50, payloads[i], strlen(payloads[i]), NOT_NAMED, &trace, &decision);
+        route_decide(at_50, payloads[i], strlen(payloads[i]), NOT_NAMED, NULL, &trace, &decision);
         assert_string_equal(summary(&decision), strdupa(summary(&plain)));
         assert_non_null(strstr(said, route_reason_name(decision.reason)));
         assert_non_null(strstr(said, route_reason_meaning(decision.reason)));
         assert_null(strstr(said, LOW)); /* nobody's number */
     }
     said[0] = '\0';
-    route_decide(at_50, payloads[0], strlen(payloads[0]), NOT_NAMED, &trace, &(route_decision){0});
+    route_decide(at_50, payloads[0], strlen(payloads[0]), NOT_NAMED, NULL, &trace,
+                 &(route_decision){0});
     assert_non_null(strstr(said, "payload: a WhatsApp webhook with 2 items\n"));
     assert_non_null(strstr(said, "item: 0: a message of type text\n"));
     assert_non_null(strstr(said, "sender: known by \"from\": bucket 249 of 10000\n"));
@@ -418,18 +419,20 @@ static void test_explanations(void **state)
     assert_non_null(strstr(said, "routing: enabled at 50.00 %\n"));
     assert_non_null(strstr(said, "decision: default (legacy), mixed_batch"));
     said[0] = '\0';
-    route_decide(at_50, payloads[2], strlen(payloads[2]), NOT_NAMED, &trace, &(route_decision){0});
+    route_decide(at_50, payloads[2], strlen(payloads[2]), NOT_NAMED, NULL, &trace,
+                 &(route_decision){0});
     assert_non_null(strstr(said, "payload: one message in the older flat form\n"));
     assert_non_null(strstr(said, "sender: names no sender\n"));
     assert_non_null(strstr(said, "button: \"job_1\" fits \"job\" of jobs\n"));
     said[0] = '\0';
-    route_decide(at_50, payloads[3], strlen(payloads[3]), NOT_NAMED, &trace, &(route_decision){0});
+    route_decide(at_50, payloads[3], strlen(payloads[3]), NOT_NAMED, NULL, &trace,
+                 &(route_decision){0});
     assert_non_null(strstr(said, "keywords: none found\n"));
     said[0] = '\0';
-    route_decide(at_50, "x", 1, (route_text){"wh-jobs", 7}, &trace, &(route_decision){0});
+    route_decide(at_50, "x", 1, (route_text){"wh-jobs", 7}, NULL, &trace, &(route_decision){0});
     assert_non_null(strstr(said, "webhook: named by the caller: it stands for domain jobs\n"));
     said[0] = '\0';
-    route_decide(at_50, "x", 1, (route_text){"nobody", 6}, &trace, &(route_decision){0});
+    route_decide(at_50, "x", 1, (route_text){"nobody", 6}, NULL, &trace, &(route_decision){0});
     assert_non_null(strstr(said, "webhook: named by the caller, but no domain owns it\n"));
 }
 

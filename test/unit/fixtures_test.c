@@ -64,7 +64,7 @@ static void check_row(const char *folder, char **fields)
 
     snprintf(path, sizeof(path), "%s/%s", folder, fields[0]);
     payload = read_file(path, &length);
-    items = route_decide(rules, payload, length, NOT_NAMED, NULL, &decision);
+    items = route_decide(rules, payload, length, NOT_NAMED, NULL, NULL, &decision);
     if (items != strtoul(fields[1], NULL, 10) || strcmp(domain_name(&decision), fields[7]) != 0 ||
         strcmp(route_reason_name(decision.reason), fields[8]) != 0)
         print_message("in %s:\n", fields[0]);
@@ -195,16 +195,16 @@ static void check_payload(const char *name, const char *payload, size_t length)
     {
         const char *bytes = guard_put(&guard, payload, cut);
 
-        route_decide(rules, bytes, cut, NOT_NAMED, NULL, &decision);
+        route_decide(rules, bytes, cut, NOT_NAMED, NULL, NULL, &decision);
         if ((decision.reason != ROUTE_REASON_MALFORMED) != reference_is_json(bytes, cut))
             fail_msg("%s: wrong when cut to %zu bytes", name, cut);
     }
-    route_decide_items(rules, payload, length, NOT_NAMED, check_item, &walk);
+    route_decide_items(rules, payload, length, NOT_NAMED, NULL, check_item, &walk);
     if (valid)
     {
         size_t left = squeeze(payload, length, squeezed);
 
-        route_decide(rules, squeezed, left, NOT_NAMED, NULL, &other);
+        route_decide(rules, squeezed, left, NOT_NAMED, NULL, NULL, &other);
         require_same(name, &decision, &other);
     }
     free(squeezed);

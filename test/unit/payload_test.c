@@ -451,7 +451,7 @@ static void test_hostile_sizes(void **state)
             memcpy(to, cases[i].unit, unit);
         strcpy(to, cases[i].after);
         start = seconds();
-        items = route_decide(rules, payload, strlen(payload), NOT_NAMED, NULL, &decision);
+        items = route_decide(rules, payload, strlen(payload), NOT_NAMED, NULL, NULL, &decision);
         assert_true(seconds() - start < 10);
         assert_int_not_equal(decision.reason, ROUTE_REASON_MALFORMED);
         if (cases[i].items == 0)

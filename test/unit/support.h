@@ -108,7 +108,7 @@ static inline route_decision decide(const route_ruleset *ruleset, const char *pa
 {
     route_decision decision;
 
-    route_decide(ruleset, payload, strlen(payload), NOT_NAMED, NULL, &decision);
+    route_decide(ruleset, payload, strlen(payload), NOT_NAMED, NULL, NULL, &decision);
     return decision;
 }
 
