@@ -29,6 +29,7 @@ my $state = q{
 		UNION ALL SELECT 'pending', p::text FROM webhook_routing_pending p
 		UNION ALL SELECT 'rollups', r::text FROM webhook_routing_rollups r
 		UNION ALL SELECT 'secrets', s::text FROM webhook_routing_secrets s
+		UNION ALL SELECT 'conversations', c::text FROM webhook_routing_conversations c
 		UNION ALL SELECT 'partitions', c.relname || pg_get_expr(c.relpartbound, c.oid) || obj_description(c.oid)
 			|| (SELECT string_agg(pg_get_constraintdef(oid), ',' ORDER BY conname) FROM pg_constraint WHERE conrelid = c.oid)
 			|| (SELECT string_agg(tgname, ',' ORDER BY tgname) FROM pg_trigger WHERE tgrelid = c.oid)
@@ -65,6 +66,8 @@ $node->safe_psql('original', <<'SQL');
 	INSERT INTO webhook_routing_logs (webhook_name, routed_to, status, from_number, message_id)
 	SELECT 'wa-webhook', 'legacy', 'success', '25078800' || n, 'wamid.' || n FROM generate_series(1, 20) n;
 	SELECT erase_sender('2507880010');
+	INSERT INTO webhook_routing_conversations (sender, domain, routed_to, last_at)
+	SELECT 'hmac:' || md5(n::text), 'jobs', 'unified', now() - n * interval '1 minute' FROM generate_series(1, 30) n;
 	-- Decisions without an outcome, hashed and not: a dump may come when a forwarder has just died.
 	INSERT INTO webhook_routing_pending (webhook_name, domain, routed_to, status, from_number, created_at)
 	SELECT 'wa-webhook-jobs', 'pending', 'legacy', 'error', '25078800' || n, now() - n * interval '1 minute'
