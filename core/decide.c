@@ -7,6 +7,7 @@
  * whose items agree on the target goes there as a whole.
  */
 #include "bucket.h"
+#include "recollection.h"
 #include "text.h"
 #include "trace.h"
 
@@ -52,83 +53,12 @@ static void choose_unified(const decider *self, route_decision *decision, route_
 }
 
 /* ---------------------------------------------------------------------------------------------
- * Conversations
- * ------------------------------------------------------------------------------------------ */
-
-/* What the memory says of an item's sender; asked once. */
-typedef struct recollection
-{
-    const route_document *document;
-    const route_item *item;
-    bool asked;
-    route_conversation conversation; /* once it is asked */
-} recollection;
-
-/* The item's from_number as the decision has it; returns its length, 0 when there is none. */
-static uint16_t copy_sender(const route_document *document, const route_item *item,
-                            char sender[ROUTE_MAX_SENDER + 1])
-{
-    if (!route_is_absent(item->from))
-        return route_copy_string(document, item->from, sender, ROUTE_MAX_SENDER);
-    sender[0] = '\0';
-    return 0;
-}
-
-static __attribute__((noinline)) void recall(const decider *self, recollection *last)
-{
-    const route_memory *memory = self->memory;
-    const route_domain *domain;
-    char sender[ROUTE_MAX_SENDER + 1];
-    uint16_t length;
-
-    if (last->asked)
-        return;
-    last->asked = true;
-    last->conversation = (route_conversation){NULL, ROUTE_LEGACY};
-    length = copy_sender(last->document, last->item, sender);
-    if (length > 0)
-        last->conversation = memory->recall(memory->context, sender, length);
-    domain = last->conversation.domain;
-    if (domain == NULL)
-        route_say(self->trace, "conversation", "none is active");
-    else
-        route_say(self->trace, "conversation", "%.*s, on %s, is active", (int) domain->name.length,
-                  domain->name.data, route_side_name(last->conversation.side));
-}
-
-/* Whether the sender speaks of the same domain as before, and did so on unified. */
-static bool stays(const decider *self, recollection *last, const route_decision *decision)
-{
-    if (self->memory == NULL || !self->memory->keeps_sides ||
-        last->item->kind != ROUTE_ITEM_MESSAGE)
-        return false;
-    recall(self, last);
-    return last->conversation.domain == decision->domain &&
-           last->conversation.side == ROUTE_UNIFIED;
-}
-
-static __attribute__((noinline)) void remember(const decider *self, const route_document *document,
-                                               const route_item *item,
-                                               const route_decision *decision)
-{
-    const route_memory *memory = self->memory;
-    char sender[ROUTE_MAX_SENDER + 1];
-    uint16_t length;
-
-    if (decision->domain == NULL || item->kind != ROUTE_ITEM_MESSAGE)
-        return;
-    length = copy_sender(document, item, sender);
-    if (length > 0)
-        memory->remember(memory->context, sender, length, decision);
-}
-
-/* ---------------------------------------------------------------------------------------------
  * One item
  * ------------------------------------------------------------------------------------------ */
 
 /* Which domain a message speaks of: by its button, else by its words, else the one before. */
 static void find_domain(const decider *self, const route_document *document, const route_item *item,
-                        recollection *last, route_decision *decision)
+                        route_recollection *last, route_decision *decision)
 {
     route_message_text text;
     route_tally tally;
@@ -148,11 +78,8 @@ static void find_domain(const decider *self, const route_document *document, con
         route_domain_of_texts(self->ruleset, document, &text, &tally, &decision->matched);
     if (__builtin_expect(self->trace != NULL, 0))
         route_trace_keywords(self->trace, &text, &tally);
-    if (decision->domain == NULL && self->memory != NULL)
-    {
-        recall(self, last);
-        decision->domain = last->conversation.domain;
-    }
+    if (decision->domain == NULL && last->memory != NULL)
+        decision->domain = route_recall_domain(last);
 }
 
 /* Whether the item is none that a domain could be found for; then it is decided. */
@@ -177,7 +104,7 @@ static bool decide_without_domain(const decider *self, const route_item *item,
 }
 
 /* From the domain on: what must not move, then what may not, then who does. */
-static void decide_side(const decider *self, recollection *last, route_decision *decision)
+static void decide_side(const decider *self, route_recollection *last, route_decision *decision)
 {
     const route_domain *domain = decision->domain;
 
@@ -195,7 +122,7 @@ static void decide_side(const decider *self, recollection *last, route_decision 
         choose_legacy(self, decision, ROUTE_REASON_NO_SENDER);
     else if ((uint32_t) decision->bucket < domain->percentage)
         choose_unified(self, decision, ROUTE_REASON_IN_PERCENTAGE);
-    else if (stays(self, last, decision))
+    else if (route_is_kept(last, domain))
         choose_unified(self, decision, ROUTE_REASON_IN_CONVERSATION);
     else
         choose_legacy(self, decision, ROUTE_REASON_OUT_OF_PERCENTAGE);
@@ -229,7 +156,8 @@ static void decide_item(const decider *self, const route_document *document, con
                         size_t number, route_decision *decision)
 {
     const route_config *config = &self->ruleset->config;
-    recollection last = {.document = document, .item = item};
+    route_recollection last = {
+        .memory = self->memory, .trace = self->trace, .document = document, .item = item};
 
     decision->domain = self->domain;
     decision->matched = ROUTE_NO_MATCH;
@@ -250,7 +178,7 @@ static void decide_item(const decider *self, const route_document *document, con
         decision->domain == NULL ? config->percentage : decision->domain->percentage;
     say_decision(self, decision);
     if (__builtin_expect(self->memory != NULL, 0))
-        remember(self, document, item, decision);
+        route_remember(&last, decision);
 }
 
 static uint16_t fill_string(const route_document *document, route_value value, char *to,
@@ -410,9 +338,9 @@ bool route_decide_known(const route_ruleset *ruleset, const route_known *known,
 {
     /* A conversation that was kept is one that was on unified. */
     const route_memory memory = {.keeps_sides = known->reason == ROUTE_REASON_IN_CONVERSATION};
-    const decider self = {.ruleset = ruleset, .memory = &memory, .trace = trace};
+    const decider self = {.ruleset = ruleset, .trace = trace};
     const route_item item = {.kind = ROUTE_ITEM_MESSAGE};
-    recollection last = {.item = &item, .asked = true};
+    route_recollection last = {.memory = &memory, .item = &item, .asked = true};
 
     memset(decision, 0, sizeof(*decision));
     decision->matched = ROUTE_NO_MATCH;

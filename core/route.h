@@ -20,6 +20,7 @@
  *     domain.c    patterns -> the domain they speak for
  *     bucket.c    sender key -> 0..9999, for ever
  *     decide.c    items + rules -> decision
+ *     recollection.c  what the caller remembers of an item's sender
  *     trace.c     the steps of a decision in sentences; names.c has the names of its values
  *
  * Where the items of a payload belong to different functions, it can be taken apart:

@@ -185,6 +185,18 @@ SELECT enabled FROM set_routing_enabled(true);
 -- It goes on for as long as it is kept alive, and ends when it is idle.
 SELECT * FROM relay(webhook(:anna yes'), '1 minute');
 SELECT * FROM conversations;
+SELECT DISTINCT reason FROM webhook_routing_logs ORDER BY reason;
+-- Logged decisions come out the same again, whatever the conversations are by now.
+INSERT INTO webhook_routing_logs (decision_id, webhook_name, domain, routed_to, reason, status, from_number, bucket,
+	percentage, config_version)
+SELECT gen_random_uuid(), d.webhook_name, d.domain, d.routed_to, d.reason, 'success', d.from_number, d.bucket, d.percentage,
+       d.config_version FROM route_decide(webhook(:anna yes')) d RETURNING reason, decision_id \gset
+SELECT name, outcome FROM route_explain(:'decision_id'::uuid) WHERE outcome ~ 'conversation|active';
+SELECT difference FROM verify_routing_decisions('1 minute') WHERE decision_id = :'decision_id';
+-- A row that claims to have been kept, of a version that kept none.
+INSERT INTO webhook_routing_logs (decision_id, webhook_name, domain, routed_to, reason, status, bucket, percentage, config_version)
+VALUES (:'decision_id', 'wa-webhook-unified', 'jobs', 'unified', 'in_conversation', 'success', 9894, 50, 3);
+SELECT difference FROM verify_routing_decisions('1 minute') WHERE decision_id = :'decision_id';
 UPDATE webhook_routing_conversations SET last_at = now() - interval '30 minutes 1 second';
 SELECT * FROM decided(webhook(:anna yes'));
 SELECT * FROM decided(webhook(:anna I need a job'));

@@ -33,6 +33,7 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
 	again record;
+	keeps boolean := false;
 BEGIN
 	IF config_version IS NULL OR reason IS NULL OR reason = 'no_config' THEN
 		RETURN;
@@ -44,8 +45,17 @@ BEGIN
 		difference := again.problem;
 		RETURN;
 	END IF;
+	IF reason IN ('in_conversation', 'mixed_batch') THEN
+		SELECT c.keep_conversations AND c.conversation_timeout > interval '0' INTO keeps
+		  FROM @extschema@.webhook_routing_config c WHERE c.version = config_version;
+	END IF;
+	IF reason = 'in_conversation' AND NOT keeps THEN
+		difference := 'logged as in_conversation, but none was kept';
+		RETURN;
+	END IF;
 	IF reason = 'mixed_batch' THEN
-		IF NOT mixed THEN
+		-- Some of its items may have been in conversations that were kept, which nothing tells now.
+		IF NOT mixed AND NOT keeps THEN
 			difference := 'logged as mixed_batch, but its items go to one function';
 			RETURN;
 		END IF;

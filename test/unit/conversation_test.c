@@ -186,12 +186,33 @@ static void test_remembers(void **state)
     assert_string_equal(remembered.sender, "a\xef\xbf\xbd\xef\xbf\xbd\xc3\xa9");
 }
 
+/* A logged decision is made again without a memory: its reason says what the memory said. */
+static void test_made_again(void **state)
+{
+    const route_text jobs = {"jobs", 4};
+    route_known known = {jobs, 2334, ROUTE_REASON_IN_CONVERSATION};
+    route_decision decision;
+
+    (void) state;
+    assert_true(route_decide_known(at_0, &known, NULL, &decision));
+    assert_int_equal(decision.side, ROUTE_UNIFIED);
+    assert_int_equal(decision.reason, ROUTE_REASON_IN_CONVERSATION);
+    assert_true(route_decide_known(at_50, &known, NULL, &decision));
+    assert_int_equal(decision.reason, ROUTE_REASON_IN_PERCENTAGE);
+    assert_true(route_decide_known(off, &known, NULL, &decision));
+    assert_int_equal(decision.reason, ROUTE_REASON_DISABLED);
+    known.reason = ROUTE_REASON_IN_PERCENTAGE;
+    assert_true(route_decide_known(at_0, &known, NULL, &decision));
+    assert_int_equal(decision.reason, ROUTE_REASON_OUT_OF_PERCENTAGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_follow_ups),
         cmocka_unit_test(test_kept_sides),
         cmocka_unit_test(test_remembers),
+        cmocka_unit_test(test_made_again),
     };
 
     return cmocka_run_group_tests(tests, open_rules, close_rules);
