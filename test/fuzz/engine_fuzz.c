@@ -140,18 +140,41 @@ static void require_same(const route_decision *a, const route_decision *b)
     REQUIRE(strcmp(a->message_type, b->message_type) == 0);
 }
 
+/* A memory in which every sender is in a conversation, which one his last character says. */
+static route_conversation recall(void *context, const char *sender, size_t length)
+{
+    const route_ruleset *ruleset = context;
+    unsigned char last;
+
+    REQUIRE(length > 0);
+    check_string(sender, length, ROUTE_MAX_SENDER);
+    last = (unsigned char) sender[length - 1];
+    return (route_conversation){
+        route_ruleset_domain(ruleset, last % route_ruleset_domain_count(ruleset)),
+        last % 2 == 0 ? ROUTE_UNIFIED : ROUTE_LEGACY};
+}
+
+static void remember(void *context, const char *sender, size_t length,
+                     const route_decision *decision)
+{
+    (void) context;
+    REQUIRE(length > 0);
+    check_string(sender, length, ROUTE_MAX_SENDER);
+    REQUIRE(decision->kind == ROUTE_ITEM_MESSAGE && decision->domain != NULL);
+}
+
 /* Asks in every way under one ruleset. */
-static route_decision check_ruleset(const route_ruleset *ruleset, const uint8_t *data, size_t size,
-                                    route_text name)
+static route_decision check_ruleset(const route_ruleset *ruleset, const route_memory *memory,
+                                    const uint8_t *data, size_t size, route_text name)
 {
     item_walk walk = {.data = data, .size = size, .agreed = true};
     route_decision decision;
     route_decision again;
-    size_t items = route_decide(ruleset, data, size, name, NULL, NULL, &decision);
+    size_t items = route_decide(ruleset, data, size, name, memory, NULL, &decision);
 
     REQUIRE(items >= 1);
     REQUIRE(items == route_count_items(data, size));
-    REQUIRE(items == route_decide_items(ruleset, data, size, name, NULL, visit, &walk));
+    REQUIRE(items == route_decide_items(ruleset, data, size, name, memory, visit, &walk));
     REQUIRE(items == walk.items);
     check_decision(&decision);
     require_same(&decision, &walk.first);
@@ -164,7 +187,7 @@ static route_decision check_ruleset(const route_ruleset *ruleset, const uint8_t 
     }
     else
         REQUIRE(decision.reason == ROUTE_REASON_MIXED_BATCH && decision.side == ROUTE_LEGACY);
-    REQUIRE(route_decide(ruleset, data, size, name, NULL, NULL, &again) == items);
+    REQUIRE(route_decide(ruleset, data, size, name, memory, NULL, &again) == items);
     require_same(&decision, &again);
     REQUIRE(decision.target == again.target && decision.reason == again.reason);
     return decision;
@@ -189,17 +212,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     route_decision at_half;
     route_decision at_full;
     route_decision said;
+    const route_memory memory = {recall, remember, half, true};
+    route_decision remembered;
 
     REQUIRE(valid == reference_is_json(data, size));
-    at_half = check_ruleset(half, data, size, none);
+    at_half = check_ruleset(half, NULL, data, size, none);
     REQUIRE((at_half.reason == ROUTE_REASON_MALFORMED) == !valid);
-    at_full = check_ruleset(full, data, size, none);
+    at_full = check_ruleset(full, NULL, data, size, none);
     if (route_count_items(data, size) == 1 && at_half.side == ROUTE_UNIFIED)
         REQUIRE(at_full.side == ROUTE_UNIFIED);
-    check_ruleset(disabled, data, size, none);
-    REQUIRE(check_ruleset(half, data, size, nobody).reason == ROUTE_REASON_UNKNOWN_WEBHOOK);
-    check_ruleset(half, data, size, jobs);
+    check_ruleset(disabled, NULL, data, size, none);
+    REQUIRE(check_ruleset(half, NULL, data, size, nobody).reason == ROUTE_REASON_UNKNOWN_WEBHOOK);
+    check_ruleset(half, NULL, data, size, jobs);
     route_decide(half, data, size, none, NULL, &trace, &said);
     REQUIRE(said.target == at_half.target && said.reason == at_half.reason);
+    remembered = check_ruleset(half, &memory, data, size, none);
+    REQUIRE(at_half.domain == NULL || remembered.domain == at_half.domain);
+    route_decide(half, data, size, none, &memory, &trace, &said);
+    REQUIRE(said.target == remembered.target && said.reason == remembered.reason);
     return 0;
 }
