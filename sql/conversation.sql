@@ -259,6 +259,7 @@ SELECT * FROM routing_maintain() WHERE object = 'webhook_routing_conversations';
 SELECT count(*) AS conversations FROM webhook_routing_conversations;
 
 -- What the settings can be.
+\set SHOW_CONTEXT never
 SELECT update_routing_settings('{"conversation_timeout": "31 days"}');
 SELECT update_routing_settings('{"conversation_timeout": "1 day -1 hour"}');
 SELECT update_routing_settings('{"conversation_timeout": "soon"}');
