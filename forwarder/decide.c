@@ -55,6 +55,11 @@ const struct database_statement DECIDE_STATEMENTS[] = {
 #undef X
 const size_t DECIDE_STATEMENT_COUNT = sizeof DECIDE_STATEMENTS / sizeof *DECIDE_STATEMENTS;
 
+static bool decide_is_large(const struct request *request)
+{
+    return request->body.length >= LARGE_BODY;
+}
+
 void decide_forget(struct request *request)
 {
     for (unsigned i = 0; i < sizeof request->question.tickets / sizeof(uint64_t); i++)
@@ -203,7 +208,7 @@ static void decide_without(struct request *request, const char *event, const cha
 void decide_expired(struct request *request)
 {
     /* A large body may take long by itself. */
-    if (request->question.link == &request->worker->decide)
+    if (!decide_is_large(request))
         ruleset_suspect(request->worker);
     decide_without(request, "decide_timeout", "the database did not answer in time", NULL);
 }
@@ -388,16 +393,17 @@ static void items_answered(void *context, PGresult *answer)
 /* ---- the beginning ---- */
 
 /* A large body has a connection of its own, opened by the first one: the questions of a pipeline
- * wait for each other, and small ones must not wait for the server to read megabytes. */
+ * wait for each other, and small ones must not wait for the server to read megabytes. Until it is
+ * there the large ones travel with the small: rules that a commit has replaced a moment ago must
+ * not decide. */
 static struct database *decide_link(const struct request *request)
 {
     struct worker *worker = request->worker;
+    struct database *large = &worker->decide_large;
 
-    if (request->body.length < LARGE_BODY)
+    if (!decide_is_large(request) || (large->loop == NULL && !worker_open_large(worker)))
         return &worker->decide;
-    if (worker->decide_large.loop == NULL && !worker_open_large(worker))
-        return &worker->decide;
-    return &worker->decide_large;
+    return large->state == DATABASE_READY ? large : &worker->decide;
 }
 
 void decide_begin(struct request *request)

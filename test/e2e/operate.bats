@@ -76,6 +76,18 @@ SQL
     done
 }
 
+@test "a change is in force for the next webhook, though it is the first large one" {
+    local large=$BATS_TEST_TMPDIR/large
+    jq '.padding = "x" * 200000' "$(text 'I need a job')" >"$large"
+    routing 100
+    own_forwarder
+    wait_rules
+    sql "SELECT set_routing_enabled(false, 'something looks wrong')" >/dev/null
+    post "$large"
+    equal "$status" 200
+    equal "$(answer_header X-Routing-Decision)" 'legacy; reason=disabled'
+}
+
 @test "the kill switch under load: no decision after the commit goes to unified, nothing fails" {
     local committed loading
     routing 100
