@@ -254,6 +254,12 @@ RESET search_path;
 SELECT severity, finding FROM validate_routing_config() WHERE severity = 'error';
 SELECT version FROM update_routing_percentage(60);
 SELECT percentage FROM rollout_back('broken rules');
+SELECT set_config('search_path', '', false);
+INSERT INTO public.webhook_routing_domains (domain, legacy_target, config_version)
+SELECT 'd' || n, 'wa-webhook', 3 FROM generate_series(1, 300) n;
+RESET search_path;
+SELECT severity, finding FROM validate_routing_config() WHERE severity = 'error';
+SELECT percentage FROM rollout_back('rules that nobody can compile');
 
 -- One statement makes one move, also when it calls once for each column.
 :fresh

@@ -30,6 +30,8 @@ SELECT pg_temp.mend('routing is enabled, but no domain%');
 SELECT pg_temp.mend('routing is enabled at 0 \%%');
 SELECT version FROM set_routing_enabled(false);
 SELECT pg_temp.mend('routing is disabled%');
+UPDATE webhook_routing_plan SET enabled = false;
+SELECT pg_temp.mend('the plan of the rollout %');
 SELECT version FROM set_routing_domains('{jobs,travel}');
 SELECT pg_temp.mend('enrolled domain "travel" has no row%');
 UPDATE webhook_routing_domains SET enabled = false WHERE domain = 'jobs';

@@ -83,6 +83,13 @@ BEGIN
 		 WHERE NOT config.enabled AND config.percentage > 0
 
 		UNION ALL
+		SELECT 'warning', format('the plan of the rollout ends at %s %%', coalesce(max(p.percentage), 0)),
+			   'UPDATE webhook_routing_plan SET enabled = true WHERE percentage = 100;'
+		  FROM @extschema@.webhook_routing_plan p
+		 WHERE p.enabled
+		HAVING max(p.percentage) IS DISTINCT FROM 100
+
+		UNION ALL
 		SELECT 'warning', format('enrolled domain "%s" has no row, so no message belongs to it', e.name),
 			   format('SELECT set_routing_domains(%L, ''why'');',
 					  array_remove(config.domains, e.name))
