@@ -4,7 +4,8 @@
  *
  * The newest row of a sender wins; of two at one moment, the one of a fallback, which is where the
  * message ended. A row that comes late therefore moves nothing back, and one that is stored again is
- * not in the transition table at all. What is older than conversation_timeout is not noted.
+ * not in the transition table at all. What is older than conversation_timeout is not noted; what is
+ * from the future (a clock that is ahead) is as of now, so that it cannot outlast what comes after.
  *
  * Written as the rollups are: a row of the sender that nobody else has locked is brought up to date, a
  * new one is made when there is none, and readers take the newest. So no writer waits for another,
@@ -59,6 +60,7 @@ typedef struct Notes
 	MemoryContext texts; /* of the notes; emptied with them */
 	NoteColumns columns;
 	TimestampTz oldest;
+	TimestampTz now;
 	int used;
 	Note notes[MAX_NOTES];
 } Notes;
@@ -246,7 +248,7 @@ notes_add(Notes *self, TupleTableSlot *row)
 	if (self->used == MAX_NOTES)
 		notes_write(self);
 	caller = MemoryContextSwitchTo(self->texts);
-	self->notes[self->used].at = at;
+	self->notes[self->used].at = Min(at, self->now);
 	if (read_note(&self->columns, row, &self->notes[self->used]))
 		self->used++;
 	MemoryContextSwitchTo(caller);
@@ -260,7 +262,8 @@ notes_begin(FunctionCallInfo fcinfo, TupleDesc table, int64 timeout)
 	self->fcinfo = fcinfo;
 	self->texts = AllocSetContextCreate(CurrentMemoryContext, "webhook_routing conversations",
 										ALLOCSET_DEFAULT_SIZES);
-	self->oldest = GetCurrentStatementStartTimestamp() - timeout;
+	self->now = GetCurrentTimestamp();
+	self->oldest = self->now - timeout;
 	self->used = 0;
 	self->columns = (NoteColumns){
 		.from_number = SPI_fnumber(table, "from_number"),

@@ -87,6 +87,10 @@ SELECT * FROM decided(webhook(:bob yes'));
 SELECT settings('{"conversation_timeout": "30 minutes"}') IS NOT NULL AS longer;
 SELECT * FROM relay(webhook(:bob I need a job'), '-10 minutes');
 SELECT * FROM decided(webhook(:bob yes'));
+SELECT * FROM relay(webhook(:bob a house'));
+SELECT * FROM decided(webhook(:bob yes'));
+UPDATE webhook_routing_conversations SET last_at = now() + interval '1 minute';
+SELECT * FROM decided(webhook(:bob yes'));
 
 BEGIN;
 -- Late rows move nothing back, and a fallback is where the message ended, whichever comes first.
