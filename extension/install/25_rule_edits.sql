@@ -90,7 +90,8 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	config @extschema@.webhook_routing_config;
+	config  @extschema@.webhook_routing_config;
+	cutover record;
 BEGIN
 	PERFORM @extschema@.webhook_routing_lock();
 	config := @extschema@.get_current_routing_config();
@@ -137,11 +138,16 @@ BEGIN
 		NEW.fallback_policy IN ('connect', 'error', 'any'), 'fallback_policy'::text,
 		NEW.fallback_policy, 'connect, error, any'::text);
 	PERFORM @extschema@.webhook_routing_check_url(NEW.name, NEW.url);
+	-- The way back, retired = false, is never refused.
 	IF NEW.retired AND (TG_OP = 'INSERT' OR NOT OLD.retired) THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('target "%s" cannot be retired', NEW.name),
-			DETAIL = 'This version cannot show that a function has had no traffic for long enough.',
-			HINT = 'Leave the legacy function deployed: without it the kill switch has nowhere to go.';
+		SELECT r.ready, r.missing INTO cutover
+		  FROM @extschema@.cutover_readiness() r WHERE r.target = NEW.name;
+		IF cutover.ready IS DISTINCT FROM true THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+				MESSAGE = format('target "%s" cannot be retired', NEW.name),
+				DETAIL = format('Missing: %s.', coalesce(cutover.missing, 'it is the legacy target of no domain')),
+				HINT = 'SELECT target, ready, missing FROM cutover_readiness();';
+		END IF;
 	END IF;
 	NEW.is_seed := false;
 	NEW.config_version := @extschema@.webhook_routing_rule_stamp();
