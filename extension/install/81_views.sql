@@ -1,0 +1,147 @@
+-- Views for people at a psql of 100 columns. All but the errors read rollups alone; the errors read the
+-- newest error rows by an index that holds nothing else.
+
+-- A text without what could name a person or differ from one error to the next: every word with a digit
+-- in it, which phone numbers, ids and hashes have.
+CREATE FUNCTION @extschema@.webhook_routing_error_pattern(message text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+	SELECT left(btrim(regexp_replace(
+				regexp_replace(message, '[^[:space:]]*([[:digit:]]|wamid[.]|hmac:)[^[:space:]]*', '#', 'g'),
+				'#([[:space:]]+#)+', '#', 'g')), 40)
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_error_pattern(text) IS
+	'Internal: an error text without numbers, ids and hashes';
+
+CREATE VIEW @extschema@.webhook_routing_errors AS
+	SELECT count(*) AS errors,
+	       to_char(min(e.created_at), 'HH24:MI') AS first,
+	       to_char(max(e.created_at), 'HH24:MI') AS last,
+	       e.domain,
+	       e.routed_to AS side,
+	       e.webhook_name AS target,
+	       e.http_status AS http,
+	       @extschema@.webhook_routing_error_pattern(e.error_message) AS message
+	  FROM (SELECT l.created_at, l.domain, l.routed_to, l.webhook_name, l.http_status, l.error_message
+	          FROM @extschema@.webhook_routing_logs l
+	         WHERE l.status = 'error'
+	           AND l.item = 0
+	           AND l.created_at > statement_timestamp() - interval '1 day'
+	         ORDER BY l.created_at DESC
+	         LIMIT 10000) e
+	 GROUP BY e.domain, e.routed_to, e.webhook_name, e.http_status,
+	       @extschema@.webhook_routing_error_pattern(e.error_message)
+	 ORDER BY max(e.created_at) DESC;
+COMMENT ON VIEW @extschema@.webhook_routing_errors IS
+	'What went wrong in the last 24 hours, grouped, newest first; of more than 10,000 the newest';
+COMMENT ON COLUMN @extschema@.webhook_routing_errors.errors IS
+	'Attempts that failed so';
+COMMENT ON COLUMN @extschema@.webhook_routing_errors.first IS
+	'When the first of them was, in the time zone of the session';
+COMMENT ON COLUMN @extschema@.webhook_routing_errors.last IS
+	'When the last of them was';
+COMMENT ON COLUMN @extschema@.webhook_routing_errors.domain IS
+	'Business area';
+COMMENT ON COLUMN @extschema@.webhook_routing_errors.side IS
+	'unified, legacy; error when nothing could be tried';
+COMMENT ON COLUMN @extschema@.webhook_routing_errors.target IS
+	'The function that was tried';
+COMMENT ON COLUMN @extschema@.webhook_routing_errors.http IS
+	'Status of its answer; NULL when there was none';
+COMMENT ON COLUMN @extschema@.webhook_routing_errors.message IS
+	'The beginning of the error text, without numbers, ids and hashes';
+
+CREATE VIEW @extschema@.webhook_routing_distribution AS
+	WITH config AS (
+		SELECT c.*, s.version AS step_version
+		  FROM @extschema@.get_current_routing_config() c, @extschema@.webhook_routing_step() s
+	), planned AS (
+		SELECT d.domain,
+		       CASE WHEN d.protected THEN 0
+		            WHEN t.retired THEN 100
+		            WHEN c.enabled AND d.enabled AND d.domain = ANY (c.domains)
+		            THEN least(d.percentage, c.percentage) ELSE 0 END AS pct,
+		       CASE WHEN d.protected THEN 'protected'
+		            WHEN t.retired THEN 'legacy retired'
+		            WHEN NOT d.enabled OR d.domain <> ALL (c.domains) THEN 'not enrolled'
+		            WHEN NOT c.enabled THEN 'disabled'
+		            WHEN d.percentage < c.percentage THEN 'own ceiling'
+		            ELSE 'enrolled' END AS state
+		  FROM config c
+		 CROSS JOIN @extschema@.webhook_routing_domains d
+		  LEFT JOIN @extschema@.webhook_routing_targets t ON t.name = d.legacy_target
+	), seen AS (
+		SELECT r.domain, sum(r.requests)::bigint AS requests,
+		       coalesce(sum(r.requests) FILTER (WHERE r.routed_to = 'unified'), 0)::bigint AS unified
+		  FROM config c
+		  JOIN @extschema@.webhook_routing_rollups r
+		    ON r.minute > statement_timestamp() - interval '61 minutes'
+		   AND r.minute <= statement_timestamp()
+		   AND r.config_version >= c.step_version
+		 GROUP BY r.domain
+	)
+	SELECT p.domain,
+	       p.state,
+	       round(p.pct, 2) AS planned_pct,
+	       round(100.0 * s.unified / s.requests, 2) AS actual_pct,
+	       round(100.0 * s.unified / s.requests - p.pct, 2) AS deviation,
+	       coalesce(s.requests, 0) AS requests,
+	       coalesce(s.unified, 0) AS unified,
+	       rpad(repeat('#', round(20.0 * s.unified / s.requests)::integer), 20, '.') AS share
+	  FROM planned p
+	  LEFT JOIN seen s ON s.domain = p.domain
+	 ORDER BY p.domain;
+COMMENT ON VIEW @extschema@.webhook_routing_distribution IS
+	'The share of unified per domain, planned and actual, in the last hour of the present step';
+COMMENT ON COLUMN @extschema@.webhook_routing_distribution.domain IS
+	'Business area';
+COMMENT ON COLUMN @extschema@.webhook_routing_distribution.state IS
+	'Why the planned share is what it is';
+COMMENT ON COLUMN @extschema@.webhook_routing_distribution.planned_pct IS
+	'Share of its senders that should be on unified';
+COMMENT ON COLUMN @extschema@.webhook_routing_distribution.actual_pct IS
+	'Share of its requests that went to unified (a busy sender counts more: see check_sample_ratio())';
+COMMENT ON COLUMN @extschema@.webhook_routing_distribution.deviation IS
+	'Actual minus planned, in percentage points';
+COMMENT ON COLUMN @extschema@.webhook_routing_distribution.requests IS
+	'Attempts in that time';
+COMMENT ON COLUMN @extschema@.webhook_routing_distribution.unified IS
+	'Of these, to unified';
+COMMENT ON COLUMN @extschema@.webhook_routing_distribution.share IS
+	'The actual share as a bar';
+
+CREATE VIEW @extschema@.webhook_routing_timeline AS
+	SELECT to_char(m.minute, 'HH24:MI') AS minute,
+	       s.requests,
+	       s.errors,
+	       s.p95_ms,
+	       round(100.0 * s.unified / nullif(s.requests, 0), 1) AS unified_pct,
+	       rpad(repeat('#', ceil(40.0 * (s.requests - s.errors) / nullif(max(s.requests) OVER (), 0))::integer)
+	            || repeat('!', ceil(40.0 * s.errors / nullif(max(s.requests) OVER (), 0))::integer), 42)
+	           AS traffic
+	  FROM generate_series(date_trunc('minute', statement_timestamp()) - interval '59 minutes',
+	                       date_trunc('minute', statement_timestamp()), interval '1 minute') AS m (minute)
+	 CROSS JOIN LATERAL (
+		SELECT coalesce(sum(r.requests), 0)::bigint AS requests,
+		       coalesce(sum(r.errors), 0)::bigint AS errors,
+		       coalesce(sum(r.requests) FILTER (WHERE r.routed_to = 'unified'), 0)::bigint AS unified,
+		       round(@extschema@.latency_sketch_quantile(
+			       @extschema@.latency_sketch_agg(r.latency), 0.95)::numeric, 1) AS p95_ms
+		  FROM @extschema@.webhook_routing_rollups r
+		 WHERE r.minute = m.minute) s
+	 ORDER BY m.minute;
+COMMENT ON VIEW @extschema@.webhook_routing_timeline IS
+	'The last hour minute by minute, all domains together; ! in the bar are errors';
+COMMENT ON COLUMN @extschema@.webhook_routing_timeline.minute IS
+	'Begin of the minute, in the time zone of the session';
+COMMENT ON COLUMN @extschema@.webhook_routing_timeline.requests IS
+	'Attempts';
+COMMENT ON COLUMN @extschema@.webhook_routing_timeline.errors IS
+	'Attempts that were no success';
+COMMENT ON COLUMN @extschema@.webhook_routing_timeline.p95_ms IS
+	'Response time that 95 of 100 do not exceed';
+COMMENT ON COLUMN @extschema@.webhook_routing_timeline.unified_pct IS
+	'Share of the attempts that went to unified';
+COMMENT ON COLUMN @extschema@.webhook_routing_timeline.traffic IS
+	'Requests as a bar, 40 wide in the busiest minute: # without an error, ! with one';
