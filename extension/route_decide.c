@@ -348,6 +348,20 @@ put_step(void *context, const char *step, const char *outcome)
 	tuplestore_putvalues(sink->result->setResult, sink->result->setDesc, values, nulls);
 }
 
+/* An id without a type is taken for a payload, as it is nothing else to the parser. */
+static void
+notice_id(route_text payload)
+{
+	if (payload.length != 36)
+		return;
+	for (size_t i = 0; i < payload.length; i++)
+		if (payload.data[i] == '\0' || strchr("0123456789abcdefABCDEF-", payload.data[i]) == NULL)
+			return;
+	ereport(NOTICE,
+			(errmsg("this is the id of a decision, not a webhook"),
+			 errhint("SELECT * FROM route_explain('%.36s'::uuid);", payload.data)));
+}
+
 static void
 explain(FunctionCallInfo fcinfo, route_text payload)
 {
@@ -359,6 +373,7 @@ explain(FunctionCallInfo fcinfo, route_text payload)
 
 	InitMaterializedSRF(fcinfo, 0);
 	sink.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	notice_id(payload);
 	ruleset = ruleset_cache_get(fcinfo);
 	if (ruleset == NULL)
 	{

@@ -192,7 +192,7 @@ BEGIN
 	logged := ARRAY(SELECT l FROM @extschema@.webhook_routing_find_decision(decision_id) l);
 	IF cardinality(logged) = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'no_data_found',
-			MESSAGE = format('there is no decision %s in the log', decision_id),
+			MESSAGE = format('there is no decision %s in the log', coalesce(decision_id::text, 'NULL')),
 			DETAIL = CASE WHEN @extschema@.webhook_routing_uuid_time(decision_id) IS NULL
 						  THEN 'The id does not say when it was made: a week back has been searched.'
 						  ELSE format('The id says that it was made at %s: the hour around has been searched.',

@@ -26,6 +26,16 @@ AS $function$
 	('{operator}', 'EXECUTE ON FUNCTION @extschema@.route_explain(jsonb, text)'),
 	('{operator}', 'EXECUTE ON FUNCTION @extschema@.route_explain(uuid)'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.verify_routing_decisions(interval)'),
+	('{operator,viewer}',
+	 'EXECUTE ON FUNCTION @extschema@.simulate_routing(numeric, interval, boolean)'),
+	('{operator,viewer}',
+	 'EXECUTE ON FUNCTION @extschema@.simulate_routing_decisions(numeric, interval, boolean)'),
+	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.cutover_readiness()'),
+	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.check_sample_ratio(interval)'),
+	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_distribution'),
+	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_errors'),
+	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_timeline'),
+	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_error_pattern(text)'),
 	-- the log
 	('{forwarder}',
 	 'EXECUTE ON FUNCTION @extschema@.store_routing_logs(uuid[], timestamptz[], uuid[], integer[],'

@@ -97,6 +97,19 @@ static route_decision decide_named(const route_ruleset *rules, const char *paylo
     return decision;
 }
 
+/* The item from what a log keeps of it. */
+static route_decision decide_again(const route_ruleset *rules, const route_decision *logged)
+{
+    route_decision decision;
+    route_known known = {{NULL, 0}, logged->bucket, logged->reason};
+
+    memset(&decision, 0xa5, sizeof(decision));
+    if (logged->domain != NULL)
+        known.domain = logged->domain->name;
+    assert_true(route_decide_known(rules, &known, NULL, &decision));
+    return decision;
+}
+
 static void test_reasons(void **state)
 {
     const struct
@@ -197,6 +210,34 @@ static void test_reasons(void **state)
 
         if (strcmp(summary(&decision), cases[i].expected) != 0)
             fail_msg("%s, not %s: %s", summary(&decision), cases[i].expected, cases[i].payload);
+        decision = decide_again(cases[i].rules, &decision);
+        if (strcmp(summary(&decision), cases[i].expected) != 0)
+            fail_msg("again %s, not %s", summary(&decision), cases[i].expected);
+    }
+}
+
+/* What a log knows is enough to decide again, also by other rules. */
+static void test_known_items(void **state)
+{
+    const route_text nowhere = {"nowhere", 7}, status = {"status", 6}, nothing = {"nothing", 7};
+    const route_known unknown = {nowhere, 1, ROUTE_REASON_IN_PERCENTAGE};
+    route_decision decision = decide_named(at_50, MESSAGES(TEXT(LOW, "job")), NULL), other;
+
+    (void) state;
+    other = decide_again(at_0, &decision);
+    assert_string_equal(summary(&other), "wh-jobs/- legacy jobs out_of_percentage 249 0");
+    other = decide_again(disabled, &decision);
+    assert_string_equal(summary(&other), "wh-jobs/- legacy jobs disabled 249 10000");
+    assert_int_equal(other.from_number_length + other.message_id_length, 0);
+    assert_int_equal(other.matched, -1);
+    assert_false(route_decide_known(at_50, &unknown, NULL, &other));
+    assert_int_equal(route_reason_of_name(status), ROUTE_REASON_STATUS);
+    assert_int_equal(route_reason_of_name(nothing), ROUTE_REASON_COUNT);
+    for (int i = 0; i < ROUTE_REASON_COUNT; i++)
+    {
+        const char *name = route_reason_name((route_reason) i);
+
+        assert_int_equal(route_reason_of_name((route_text){name, strlen(name)}), i);
     }
 }
 
@@ -461,13 +502,10 @@ static void test_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reasons),
-        cmocka_unit_test(test_whole_posts),
-        cmocka_unit_test(test_strings_of_item_0),
-        cmocka_unit_test(test_items),
-        cmocka_unit_test(test_reads_only_its_bytes),
-        cmocka_unit_test(test_explanations),
-        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_reasons),      cmocka_unit_test(test_known_items),
+        cmocka_unit_test(test_whole_posts),  cmocka_unit_test(test_strings_of_item_0),
+        cmocka_unit_test(test_items),        cmocka_unit_test(test_reads_only_its_bytes),
+        cmocka_unit_test(test_explanations), cmocka_unit_test(test_words),
     };
 
     return cmocka_run_group_tests_name("decide", tests, open_rules, close_rules);
