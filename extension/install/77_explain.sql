@@ -22,8 +22,8 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_explain_again(bigint, text, inte
 	'Internal: the steps of webhook_routing_decide_again(), in words';
 
 -- In what a logged item differs from what its config version decides; NULL when in nothing. "mixed" says
--- of a mixed_batch whether its items disagree at all, "named" whether one webhook may have been named for
--- all of them. A row that says no version or no reason (written by hand, or by a forwarder that had no
+-- of a mixed_batch whether its items disagree at all (one of a conversation that is kept may: its own
+-- reason is not in the log then), "named" whether one webhook may have been named for all of them. A row that says no version or no reason (written by hand, or by a forwarder that had no
 -- rules) claims nothing, so nothing can be wrong with it.
 CREATE FUNCTION @extschema@.webhook_routing_difference_again(
 	config_version bigint, webhook_name text, domain text, routed_to text, reason text,
@@ -85,9 +85,11 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 	WITH batches AS (
-		SELECT l.decision_id, count(DISTINCT a.webhook_name) > 1 AS mixed,
-		       count(DISTINCT l.domain) = 1 AS named
+		SELECT l.decision_id, count(DISTINCT l.domain) = 1 AS named,
+		       count(DISTINCT a.webhook_name) > 1
+		           OR bool_or(c.keep_conversations AND a.reason = 'out_of_percentage') AS mixed
 		  FROM @extschema@.webhook_routing_logs l
+		  LEFT JOIN @extschema@.webhook_routing_config c ON c.version = l.config_version
 		 CROSS JOIN LATERAL @extschema@.webhook_routing_decide_again(
 		       l.config_version, l.domain, l.bucket, l.reason, NULL::numeric, NULL::boolean) a
 		 WHERE l.created_at > coalesce(statement_timestamp() - since, '-infinity')
@@ -218,7 +220,10 @@ BEGIN
 		RETURN NEXT;
 	END IF;
 
-	SELECT count(DISTINCT a.webhook_name) > 1, count(DISTINCT l.domain) = 1 INTO mixed, named
+	SELECT count(DISTINCT a.webhook_name) > 1
+		   OR bool_or(config.keep_conversations AND a.reason = 'out_of_percentage'),
+		   count(DISTINCT l.domain) = 1
+	  INTO mixed, named
 	  FROM unnest(items) l
 	 CROSS JOIN LATERAL @extschema@.webhook_routing_decide_again(
 		   l.config_version, l.domain, l.bucket, l.reason, NULL::numeric, NULL::boolean) a;

@@ -1,6 +1,7 @@
 -- Who would move: the log's items decided again by the rules in force, with the percentage as it is and
 -- with another one. What a message says is not kept, so its domain is the one that was logged; a bucket
--- that was made with another hash_salt says nothing about today's.
+-- that was made with another hash_salt says nothing about today's. Conversations that would be kept
+-- (keep_conversations) are not looked at: who is in one by then, nobody knows now.
 
 CREATE FUNCTION @extschema@.webhook_routing_simulate(
 	percentage numeric, since interval, if_enabled boolean)
