@@ -122,6 +122,35 @@ cluster_server() { as_cluster_user "$(pg_config --bindir)/pg_ctl" -D "$CLUSTER_H
     equal "$(sql "SELECT sender, domain FROM webhook_routing_conversations ORDER BY 1" | tr '\n' ' ')" "1|jobs 2|property "
 }
 
+@test "a conversation that moves between the two questions about a batch: its rows are of where it went" {
+    local file=$BATS_TEST_TMPDIR/batch.json mover
+    routing 0
+    says "I need a job" 1
+    jq -cn '{object: "whatsapp_business_account", entry: [{id: "1", changes: [{field: "messages", value:
+        {messages: ["a", "b"] | map({from: "1", id: ("wamid." + .), type: "text", text: {body: "yes"}})}}]}]}' >"$file"
+    # To and fro as fast as it can, until it is told to stop.
+    sql "CREATE TABLE IF NOT EXISTS moving ()" "CREATE OR REPLACE PROCEDURE move() LANGUAGE plpgsql AS \$\$ BEGIN
+        WHILE to_regclass('moving') IS NOT NULL LOOP
+            UPDATE webhook_routing_conversations SET domain = CASE domain WHEN 'jobs' THEN 'property' ELSE 'jobs' END;
+            COMMIT;
+        END LOOP; END \$\$"
+    sql "CALL move()" 3>&- 4>&- &
+    mover=$!
+    has_moved() { [[ $(sql "SELECT domain FROM webhook_routing_conversations") == property ]]; }
+    wait_until 5 has_moved
+    for _ in {1..300}; do
+        post "$file"
+        equal "$status" 200
+    done
+    sql "DROP TABLE moving"
+    wait "$mover"
+    wait_logged 601
+    equal "$(sql "SELECT count(*) FROM webhook_routing_logs l JOIN webhook_routing_domains d USING (domain)
+                   WHERE l.webhook_name <> d.legacy_target")" 0
+    # It did move meanwhile.
+    equal "$(sql "SELECT count(DISTINCT domain) FROM webhook_routing_logs")" 2
+}
+
 @test "while the database is down a follow-up stands alone, and a kept one goes by its bucket" {
     routing 50
     says "I need a job" 250788000002
