@@ -44,6 +44,18 @@ foreach my $round (1 .. 5)
 }
 $held->query_safe('COMMIT');
 
+# Logged decisions are explained, verified and simulated there.
+$primary->safe_psql('postgres', q{INSERT INTO webhook_routing_logs (decision_id, webhook_name, domain, routed_to, status, reason, bucket,
+		percentage, config_version) VALUES ('00000000-0000-4000-8000-000000000001', 'wa-webhook-unified', 'jobs', 'unified', 'success',
+		'in_percentage', 42, 100, 3)});
+$primary->wait_for_catchup($standby, 'replay');
+is($standby->safe_psql('postgres', q{SELECT outcome FROM route_explain('00000000-0000-4000-8000-000000000001'::uuid) WHERE name = 'reproduced'}),
+	'yes', 'a logged decision is explained');
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM verify_routing_decisions()'), '0', 'and verified');
+is($standby->safe_psql('postgres', 'SELECT domain, to_legacy FROM simulate_routing(0)'), 'jobs|1', 'and simulated');
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM cutover_readiness()'), '7', 'so is the cutover');
+is($standby->safe_psql('postgres', q{SELECT count(*) FROM check_sample_ratio() WHERE severity = 'critical'}), '0', 'and the sample ratio');
+
 # The extension dropped and made again: other tables, other functions, the same session.
 $primary->safe_psql('postgres', 'DROP EXTENSION webhook_routing; CREATE EXTENSION webhook_routing');
 $primary->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION route_decide(bytea, text) TO reader');
