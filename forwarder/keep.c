@@ -22,6 +22,7 @@
 
 /* One writer at a time; what it has written is only believed when it succeeded. */
 static _Atomic bool writing, failed;
+static bool complained; /* since it last succeeded; the writer's */
 
 struct keeping
 {
@@ -30,15 +31,19 @@ struct keeping
     char text[];
 };
 
+/* Once, until they could be written: it is tried every second. */
 static void keep_complain(const char *what)
 {
     struct log_line line;
 
-    if (!log_begin(&line, LOG_WARNING, "ruleset_not_kept",
-                   "the rules could not be written to the spool directory"))
+    if (complained || !log_begin(&line, LOG_WARNING, "ruleset_not_kept",
+                                 "the rules could not be written to the spool directory"))
         return;
+    complained = true;
     log_text(&line, "what", what);
     log_text(&line, "detail", strerror(errno));
+    log_text(&line, "mend",
+             "free space in the spool directory, and leave what is in it to the forwarder");
     log_end(&line);
 }
 
@@ -67,7 +72,9 @@ static bool keep_replace(const struct keeping *keeping)
     bool good = fd >= 0 && keep_write(fd, keeping->text, keeping->length) &&
                 renameat(directory, NAME ".new", directory, NAME) == 0 && fsync(directory) == 0;
 
-    if (!good)
+    if (good)
+        complained = false;
+    else
         keep_complain(fd < 0 ? "open" : "write");
     if (fd >= 0)
         close(fd);

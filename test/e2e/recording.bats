@@ -88,6 +88,19 @@ logged_is_settled() { [[ $(sql "SELECT count(*) FROM webhook_routing_pending") =
     wait_logged 8
 }
 
+@test "rules that cannot be kept are complained of once, not every second, and kept when they can be" {
+    local spool=$BATS_TEST_TMPDIR/own/spool
+    own_stack
+    mkdir -p "$spool/ruleset.new"
+    chmod 700 "$spool"
+    forwarder_start
+    wait_until 5 grep '"event":"ruleset_not_kept"' "$STACK/forwarder.log"
+    sleep 2.5
+    equal "$(events ruleset_not_kept)" 1
+    rmdir "$spool/ruleset.new"
+    wait_until 5 test -s "$spool/ruleset"
+}
+
 @test "rules whose file is lost are kept again" {
     serves
     there() { [[ -s $SPOOL/ruleset ]]; }
