@@ -75,6 +75,11 @@ SELECT substr(id::text, 35) AS n, item, domain, config_version, difference FROM 
 SELECT outcome FROM route_explain(decision(9)) WHERE name = 'reproduced';
 SELECT count(*) FROM verify_routing_decisions('-1 hour');
 
+-- A fallback alone shows nothing: it is on legacy whatever was decided.
+INSERT INTO webhook_routing_logs (decision_id, attempt, webhook_name, domain, routed_to, status, reason, bucket, percentage, config_version)
+VALUES (decision(18), 2, 'wa-webhook-jobs', 'jobs', 'legacy', 'success', 'in_percentage', 1, 20, 4);
+SELECT outcome FROM route_explain(decision(18)) WHERE name = 'reproduced';
+
 -- Found by the time in its id, or not at all.
 SELECT route_explain(decision(99));
 \set SHOW_CONTEXT never

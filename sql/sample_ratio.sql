@@ -32,6 +32,14 @@ SELECT severity, finding, domain, p_value, detail, statement FROM check_sample_r
 UPDATE webhook_routing_logs SET bucket = 5000 WHERE id = forged(1);
 SELECT count(*) FROM check_sample_ratio() WHERE severity = 'critical';
 
+-- Of many the first hundred.
+INSERT INTO webhook_routing_logs (webhook_name, domain, routed_to, status, reason, bucket, percentage, config_version, from_number)
+SELECT 'wa-webhook-unified', 'jobs', 'unified', 'success', 'in_percentage', 5000, 50, 3, 'many' FROM generate_series(1, 101);
+SELECT severity, finding, domain, count(*), min(detail) FILTER (WHERE domain = 'all') AS detail, min(statement) FILTER (WHERE domain = 'all') AS statement
+  FROM check_sample_ratio() WHERE finding = 'row_differs' GROUP BY 1, 2, 3 ORDER BY 3;
+DELETE FROM webhook_routing_logs WHERE from_number = 'many';
+UPDATE webhook_routing_rollups SET requests = requests - 101
+ WHERE id = (SELECT id FROM webhook_routing_rollups WHERE domain = 'jobs' AND routed_to = 'unified' ORDER BY requests DESC LIMIT 1);
 -- Rows that went: counted when they were stored, and the share of the rest.
 DELETE FROM webhook_routing_logs WHERE domain = 'jobs' AND routed_to = 'unified' AND bucket % 1000 = 0;
 SELECT severity, finding, domain, expected, observed, detail FROM check_sample_ratio() WHERE severity = 'critical';

@@ -274,7 +274,8 @@ BEGIN
 	       l.config_version, l.webhook_name, l.domain, l.routed_to, l.reason, l.bucket, l.percentage,
 	       mixed, named) d
 	 WHERE d.difference IS NOT NULL;
-	outcome := CASE WHEN differs IS NOT NULL THEN 'no: ' || differs
+	outcome := CASE WHEN first.attempt > 1 THEN 'there is nothing to compare: the first attempt is not in the log'
+					WHEN differs IS NOT NULL THEN 'no: ' || differs
 					WHEN first.config_version IS NULL OR first.reason IS NULL OR first.reason = 'no_config'
 					THEN 'there is nothing to compare: the row says no config version or no reason'
 					ELSE 'yes' END;

@@ -101,7 +101,8 @@ COMMENT ON COLUMN @extschema@.webhook_routing_distribution.state IS
 COMMENT ON COLUMN @extschema@.webhook_routing_distribution.planned_pct IS
 	'Share of its senders that should be on unified';
 COMMENT ON COLUMN @extschema@.webhook_routing_distribution.actual_pct IS
-	'Share of its requests that went to unified (a busy sender counts more: see check_sample_ratio())';
+	'Share of its attempts that went to unified; a busy sender counts more, a fallback counts on both sides: '
+	'check_sample_ratio() counts senders';
 COMMENT ON COLUMN @extschema@.webhook_routing_distribution.deviation IS
 	'Actual minus planned, in percentage points';
 COMMENT ON COLUMN @extschema@.webhook_routing_distribution.requests IS

@@ -191,6 +191,9 @@ AS $function$
 		SELECT s.*, CASE WHEN s.enough THEN @extschema@.webhook_routing_sample_p(
 		                      s.statistic, s.what, s.domain, s.domains) END AS p
 		  FROM @extschema@.webhook_routing_shares(since) s
+	), differing AS (
+		SELECT v.*, row_number() OVER (ORDER BY v.created_at, v.id) AS place
+		  FROM @extschema@.verify_routing_decisions(since) v
 	), found AS (
 		SELECT 1 AS place, 'critical' AS severity, 'row_differs' AS finding, v.domain,
 		       NULL::numeric AS expected, NULL::numeric AS observed, NULL::numeric AS p_value,
@@ -198,7 +201,12 @@ AS $function$
 		       CASE WHEN v.decision_id IS NOT NULL
 		            THEN format('SELECT * FROM route_explain(%L::uuid);', v.decision_id)
 		            ELSE format('SELECT * FROM webhook_routing_logs WHERE id = %L;', v.id) END AS statement
-		  FROM (SELECT * FROM @extschema@.verify_routing_decisions(since) LIMIT 100) v
+		  FROM differing v WHERE v.place <= 100
+		UNION ALL
+		SELECT 0, 'critical', 'row_differs', 'all', NULL, NULL, NULL,
+		       format('%s rows differ; the first 100 follow', count(*)),
+		       format('SELECT * FROM verify_routing_decisions(%L);', since)
+		  FROM differing HAVING count(*) > 100
 		UNION ALL
 		SELECT 2, 'critical', 'row_missing', m.domain, m.expected, m.observed, NULL, m.detail, m.statement
 		  FROM @extschema@.webhook_routing_missing_rows(since) m
