@@ -88,8 +88,8 @@
     OPTION(connect_timeout, DURATION, "connect-timeout", "500ms", "TIME", "",                      \
            "for a connection to a function, name lookup and TLS included")                         \
     OPTION(attempt_timeout, DURATION, "attempt-timeout", "10s", "TIME", "",                        \
-           "for the whole answer of a function that the rules do not list; those they list have "         \
-           "timeout_ms of webhook_routing_targets, 10 s unless changed")          \
+           "for the whole answer of a function, unless timeout_ms of its row in "                       \
+           "webhook_routing_targets says otherwise")                                               \
     OPTION(total_timeout, DURATION, "total-timeout", "15s", "TIME", "",                            \
            "for all attempts of one webhook together, at most 55s")                                             \
     OPTION(header_timeout, DURATION, "header-timeout", "10s", "TIME", "",                          \

@@ -124,6 +124,16 @@ INSERT INTO webhook_routing_targets (name) VALUES (E'a\r\nHost: b');
 UPDATE webhook_routing_targets SET timeout_ms = 0 WHERE name = 'wa-webhook';
 UPDATE webhook_routing_targets SET timeout_ms = 600000 WHERE name = 'wa-webhook';
 UPDATE webhook_routing_targets SET fallback_policy = 'never' WHERE name = 'wa-webhook';
+-- No deadline of its own: the forwarder's default, in the rules as they are and as they are kept.
+BEGIN;
+UPDATE webhook_routing_targets SET timeout_ms = 60000 WHERE name = 'wa-webhook';
+UPDATE webhook_routing_targets SET timeout_ms = NULL WHERE name = 'wa-webhook';
+SELECT change FROM webhook_routing_config ORDER BY version DESC LIMIT 2;
+SELECT line FROM routing_ruleset(), unnest(string_to_array(snapshot, E'\n')) AS line WHERE line ~ '^target\twa-webhook\t';
+SELECT rules ~ E'(?n)^target\twa-webhook\t\\\\N\t60000\t' AS had_one,
+	   rules ~ E'(?n)^target\twa-webhook\t\\\\N\t\\\\N\t' AS has_none
+  FROM webhook_routing_rulesets ORDER BY config_version DESC LIMIT 2;
+ROLLBACK;
 
 -- URLs: what may be called, and what may not.
 SELECT left(url, 50) AS url, webhook_routing_url_problem(url) AS problem

@@ -11,7 +11,7 @@
 CREATE TABLE @extschema@.webhook_routing_targets (
 	name            text    PRIMARY KEY,
 	url             text,
-	timeout_ms      integer NOT NULL DEFAULT 10000,
+	timeout_ms      integer,
 	fallback_policy text    NOT NULL DEFAULT 'error',
 	retired         boolean NOT NULL DEFAULT false,
 	installed       boolean NOT NULL DEFAULT false,
@@ -31,7 +31,7 @@ COMMENT ON COLUMN @extschema@.webhook_routing_targets.name IS
 COMMENT ON COLUMN @extschema@.webhook_routing_targets.url IS
 	'Its URL; NULL: the forwarder''s base URL + / + name';
 COMMENT ON COLUMN @extschema@.webhook_routing_targets.timeout_ms IS
-	'Deadline of one attempt in milliseconds';
+	'Deadline of one attempt in milliseconds; NULL: the forwarder''s --attempt-timeout';
 COMMENT ON COLUMN @extschema@.webhook_routing_targets.fallback_policy IS
 	'When a unified attempt goes on to legacy: connect, error or any';
 COMMENT ON COLUMN @extschema@.webhook_routing_targets.retired IS

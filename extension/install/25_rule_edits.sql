@@ -68,7 +68,7 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_refuse_delete(text, text) IS
 	'Internal: refuse to delete a seed';
 
 -- The CHECK constraints say the same; this says it to people. "fine" is NULL for a NULL value, which
--- is the NOT NULL constraints' affair.
+-- is allowed or the NOT NULL constraints' affair.
 CREATE FUNCTION @extschema@.webhook_routing_check_value(
 	fine boolean, what text, value text, allowed text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
@@ -133,7 +133,7 @@ BEGIN
 		'up to 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit'::text);
 	PERFORM @extschema@.webhook_routing_check_value(
 		NEW.timeout_ms BETWEEN 50 AND 60000, 'timeout_ms'::text, NEW.timeout_ms::text,
-		'50 to 60000'::text);
+		'50 to 60000, or NULL for the forwarder''s --attempt-timeout'::text);
 	PERFORM @extschema@.webhook_routing_check_value(
 		NEW.fallback_policy IN ('connect', 'error', 'any'), 'fallback_policy'::text,
 		NEW.fallback_policy, 'connect, error, any'::text);

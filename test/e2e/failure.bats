@@ -24,7 +24,7 @@ setup() {
 teardown() {
     own_forwarder_stop
     sql "UPDATE webhook_routing_targets SET url = NULL, timeout_ms = DEFAULT, fallback_policy = DEFAULT
-         WHERE url IS NOT NULL OR timeout_ms <> 10000 OR fallback_policy <> 'error'"
+         WHERE url IS NOT NULL OR timeout_ms IS NOT NULL OR fallback_policy <> 'error'"
 }
 
 # attempts: the log of the only decision, one line per attempt
@@ -103,6 +103,27 @@ closed_port() { free_port 19000; }
     equal "$(seen '.total')" 1
     wait_logged 1
     equal "$(attempts)" '1|wa-webhook-unified|unified|error|-|t'
+}
+
+@test "a function without a deadline of its own has --attempt-timeout" {
+    behave 'name=wa-webhook-unified&delay_ms=3000'
+    own_forwarder --attempt-timeout 400ms
+    wait_rules
+    local began=$EPOCHREALTIME
+    post "$FIXTURES/text.json"
+    local took=$(((${EPOCHREALTIME/./} - ${began/./}) / 1000))
+    equal "$status" 504
+    ((took >= 350 && took < 2000))
+    wait_logged 1
+    equal "$(attempts)" '1|wa-webhook-unified|unified|error|-|t'
+
+    clean_sheet
+    routing 100
+    behave 'name=wa-webhook-unified&delay_ms=1000'
+    sql "UPDATE webhook_routing_targets SET timeout_ms = 3000 WHERE name = 'wa-webhook-unified'"
+    wait_rules
+    post "$FIXTURES/text.json"
+    equal "$status" 200
 }
 
 @test "policy connect: a refused message is not sent elsewhere" {

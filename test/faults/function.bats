@@ -30,7 +30,7 @@ teardown() {
     own_forwarder_stop
     process_stop "$BATS_TEST_TMPDIR/peer.pid"
     sql "UPDATE webhook_routing_targets SET url = NULL, timeout_ms = DEFAULT, fallback_policy = DEFAULT
-         WHERE url IS NOT NULL OR timeout_ms <> 10000 OR fallback_policy <> 'error'"
+         WHERE url IS NOT NULL OR timeout_ms IS NOT NULL OR fallback_policy <> 'error'"
 }
 
 # rule TARGET TIMEOUT_MS POLICY: in force when it returns
