@@ -30,7 +30,7 @@ fi
 load() { stack_load "$FORWARDER_PORT" --concurrency "$connections" --requests "$1"; }
 
 # Traced or simulated the forwarder takes many times as long.
-readonly PATIENT=(--decide-timeout 10s --attempt-timeout 30s --total-timeout 60s --connect-timeout 10s)
+readonly PATIENT=(--decide-timeout 10s --attempt-timeout 30s --total-timeout 55s --connect-timeout 10s)
 
 restart() {
     if [[ -e $BENCH_FOLDER/forwarder.pid ]]; then
