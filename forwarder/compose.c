@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "forwarder.h"
 
@@ -54,23 +55,17 @@ bool compose_url(const struct delivery *delivery, char *url, size_t size)
     return encode_name(delivery->attempt.webhook, url + length, size - length);
 }
 
-/* Appends "name: value" or, without a value, "name:", which tells libcurl to leave the field out.
- */
-static bool put_field(struct delivery *delivery, const char *name, const char *value)
+static bool put(struct delivery *delivery, const char *text, size_t length)
 {
-    struct worker *worker = delivery->worker;
-    struct buffer *text = &delivery->field_text;
-
-    return buffer_append(worker, text, name, strlen(name)) &&
-           buffer_append(worker, text, value == NULL || *value == '\0' ? ":" : ": ",
-                         value == NULL || *value == '\0' ? 1 : 2) &&
-           buffer_append(worker, text, value, value == NULL ? 0 : strlen(value)) &&
-           buffer_append(worker, text, "", 1);
+    return buffer_append(delivery->worker, &delivery->head, text, length);
 }
 
-static bool put_optional_field(struct delivery *delivery, const char *name, const char *value)
+/* A field, unless it has no value. `name` brings its colon and blank. */
+static bool put_field(struct delivery *delivery, const char *name, const char *value)
 {
-    return value == NULL || *value == '\0' || put_field(delivery, name, value);
+    return value == NULL || *value == '\0' ||
+           (put(delivery, name, strlen(name)) && put(delivery, value, strlen(value)) &&
+            put(delivery, "\r\n", 2));
 }
 
 /* A part has a signature of its own. */
@@ -87,44 +82,51 @@ static bool put_percentage(struct delivery *delivery)
     if (delivery->percentage < 0)
         return true;
     snprintf(text, sizeof text, "%d.%02d", delivery->percentage / 100, delivery->percentage % 100);
-    return put_field(delivery, "X-Routing-Percentage", text);
+    return put_field(delivery, "X-Routing-Percentage: ", text);
 }
 
-/* The whole header but what libcurl computes (request line, Host, Content-Length). Nothing of the
- * client's goes through that is not named here. */
-static bool put_fields(struct delivery *delivery)
+/* What is configured; its Authorization takes the place of one that the URL gives. */
+static bool put_configured(struct delivery *delivery, const char *authorization)
+{
+    const struct secrets *secrets = delivery->request->secrets;
+
+    for (size_t i = 0; i < secrets->header_count; i++)
+    {
+        const struct configured_header *header = &secrets->headers[i];
+
+        if (header->name_length == 13 && strncasecmp(header->line, "Authorization", 13) == 0)
+            authorization = NULL;
+        if (!put(delivery, header->line, strlen(header->line)) || !put(delivery, "\r\n", 2))
+            return false;
+    }
+    return put_field(delivery, "Authorization: ", authorization);
+}
+
+static bool put_length(struct delivery *delivery)
+{
+    char text[64];
+    int length = snprintf(text, sizeof text, "Content-Length: %zu\r\n\r\n", delivery->body_length);
+
+    return put(delivery, text, (size_t) length);
+}
+
+/* Nothing of the client's goes through that is not named here. */
+bool compose_head(struct delivery *delivery, const struct upstream_url *url)
 {
     const struct request *request = delivery->request;
     const struct gate_result *header = &request->header;
 
-    delivery->field_text.length = 0;
-    return put_field(delivery, "Expect", NULL) && put_field(delivery, "Accept", NULL) &&
-           put_field(delivery, "Content-Type", header->content_type) &&
-           put_optional_field(delivery, "Content-Encoding", header->content_encoding) &&
-           put_optional_field(delivery, "X-Hub-Signature-256", signature_of(delivery)) &&
-           put_optional_field(delivery, "User-Agent", header->user_agent) &&
-           put_optional_field(delivery, "traceparent", header->traceparent) &&
-           put_optional_field(delivery, "tracestate", header->tracestate) &&
-           put_field(delivery, "X-Correlation-ID", request->correlation_id) &&
-           put_field(delivery, "X-Webhook-Domain",
+    delivery->head.length = 0;
+    return put(delivery, url->start, url->start_length) &&
+           put_field(delivery, "Content-Type: ", header->content_type) &&
+           put_field(delivery, "Content-Encoding: ", header->content_encoding) &&
+           put_field(delivery, "X-Hub-Signature-256: ", signature_of(delivery)) &&
+           put_field(delivery, "User-Agent: ", header->user_agent) &&
+           put_field(delivery, "traceparent: ", header->traceparent) &&
+           put_field(delivery, "tracestate: ", header->tracestate) &&
+           put_field(delivery, "X-Correlation-ID: ", request->correlation_id) &&
+           put_field(delivery, "X-Webhook-Domain: ",
                      delivery->domain == NULL ? "unknown" : delivery->domain) &&
-           put_field(delivery, "X-Routed-From", "traffic-router") && put_percentage(delivery);
-}
-
-struct curl_slist *compose_fields(struct delivery *delivery)
-{
-    const struct secrets *secrets = delivery->request->secrets;
-    struct buffer *text = &delivery->field_text;
-    struct curl_slist *fields = delivery->fields;
-    size_t count = 0;
-
-    if (!put_fields(delivery))
-        return NULL;
-    for (char *at = text->data, *end = at + text->length; at < end; at += strlen(at) + 1)
-        fields[count++].data = at;
-    for (size_t i = 0; i < secrets->header_count; i++)
-        fields[count++].data = secrets->headers[i].line;
-    for (size_t i = 0; i < count; i++)
-        fields[i].next = i + 1 < count ? &fields[i + 1] : NULL;
-    return fields;
+           put_field(delivery, "X-Routed-From: ", "traffic-router") && put_percentage(delivery) &&
+           put_configured(delivery, url->authorization) && put_length(delivery);
 }

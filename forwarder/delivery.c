@@ -59,7 +59,7 @@ static void delivery_free(struct delivery *delivery)
     loop_timer_close(&worker->loop, &delivery->deadline);
     buffer_reset(worker, &delivery->text, 0);
     buffer_reset(worker, &delivery->part, 0);
-    buffer_reset(worker, &delivery->field_text, 0);
+    buffer_reset(worker, &delivery->head, 0);
     buffer_reset(worker, &delivery->answer.body, 0);
     free(delivery);
 }
@@ -178,9 +178,9 @@ static void delivery_wipe(struct delivery *delivery)
     outcomes_discard(worker, delivery->rows);
     buffer_reset(worker, &delivery->text, KEPT_BUFFER);
     buffer_reset(worker, &delivery->part, 0);
-    buffer_reset(worker, &delivery->field_text, KEPT_BUFFER);
+    buffer_reset(worker, &delivery->head, KEPT_BUFFER);
     buffer_reset(worker, &delivery->answer.body, KEPT_BUFFER);
-    delivery->answer.content_type[0] = delivery->answer.content_encoding[0] = '\0';
+    answer_begin(&delivery->answer.reader);
     delivery->signature[0] = '\0';
     delivery->request = NULL;
     delivery->rows = delivery->last_row = NULL;

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "answer.h"
 #include "buffer.h"
 #include "loop.h"
 #include "route.h"
@@ -115,21 +116,52 @@ const char *delivery_state_name(enum delivery_state state);
 /* Whether the table allows `to` after `from`. */
 bool delivery_may_follow(enum delivery_state from, enum delivery_state to);
 
-/* A libcurl handle of the pool, with what its callbacks need. */
+/* Scheme, host and port, and the connections to them that are kept. */
+struct upstream_origin
+{
+    struct upstream_origin *next; /* of the worker */
+    unsigned holders;             /* URLs and connections */
+    bool tls;
+    struct upstream *first, *last; /* kept connections, the newest first */
+    char url[];
+};
+
+/* A function's URL, taken apart. */
+struct upstream_url
+{
+    struct upstream_url *next; /* used before this one */
+    struct upstream_origin *origin;
+    char *start; /* of a request to it: request line and Host */
+    size_t start_length;
+    char authorization[768]; /* by its user and password, "" without any */
+    char text[];
+};
+
+enum upstream_state
+{
+    UPSTREAM_SPARE,      /* in the pool, without a connection */
+    UPSTREAM_CONNECTING, /* libcurl makes its connection */
+    UPSTREAM_BUSY,       /* an attempt has it */
+    UPSTREAM_KEPT        /* connected, for the next attempt */
+};
+
+/* A connection to a function. */
 struct upstream
 {
-    CURL *easy;
-    struct upstream *next; /* in the pool */
-    struct delivery *delivery;
-    struct upstream_url *url; /* NULL: it could not be parsed */
-    bool heard;               /* libcurl has said which socket it waits for, and it is watched */
-    unsigned sent;            /* how often libcurl was about to send the request */
-    const char *refused;      /* why an address was refused, or the answer is unusable */
-    bool ours;                /* what failed is the forwarder's own memory or files */
-    bool has_length;          /* the answer's Content-Length, to notice a second one */
-    long long length;
-    bool is_chunked;  /* the answer has a Transfer-Encoding */
-    bool header_over; /* what comes now as a field is one of the trailer */
+    enum upstream_state state;
+    struct worker *worker;
+    CURL *easy;                       /* holds the connection */
+    struct upstream *next, *previous; /* kept for the same origin; or in the pool */
+    struct upstream_origin *origin;   /* NULL: SPARE */
+    struct loop_source source;        /* once it is connected */
+    struct delivery *delivery;        /* while CONNECTING and BUSY */
+    uint64_t kept_us;                 /* since when it is KEPT */
+    size_t sent;                      /* bytes of the request that have left */
+    bool may_have_sent;               /* there may be more of them */
+    bool surplus;                     /* the function says more than an answer */
+    bool heard;                       /* libcurl waits for a socket, and it is watched */
+    bool ours;                        /* what failed is the forwarder's own memory or files */
+    const char *refused;              /* why an address was refused, or the answer is unusable */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -143,7 +175,7 @@ struct attempt
     uint64_t timeout_us;
     struct breaker *breaker; /* of the target */
     uint64_t begun_us;       /* when that was asked */
-    uint64_t started_us;     /* when libcurl got it; 0: it was not made */
+    uint64_t started_us;     /* when it began; 0: it was not made */
     bool impossible;         /* it could not be made */
     struct upstream *upstream;
 };
@@ -152,12 +184,8 @@ struct attempt
 struct answer
 {
     struct buffer body;
-    char content_type[256]; /* "" without one */
-    char content_encoding[64];
+    struct answer_reader reader;
 };
-
-/* Header fields of a request to a function: ours, and the configured ones. */
-#define UPSTREAM_HEADER_LIMIT (16 + CONFIGURED_HEADER_LIMIT)
 
 struct delivery
 {
@@ -187,9 +215,8 @@ struct delivery
     struct delivery *next_recorded; /* in a list of recording.c */
 
     struct attempt attempt;
-    unsigned earlier; /* status an ambiguous first attempt would have led to; 0 without one */
-    struct curl_slist fields[UPSTREAM_HEADER_LIMIT];
-    struct buffer field_text;
+    unsigned earlier;   /* status an ambiguous first attempt would have led to; 0 without one */
+    struct buffer head; /* of the request to the function: everything before its body */
     struct answer answer;
 
     unsigned status;     /* when DONE, for the client */
@@ -269,7 +296,8 @@ void recording_abort(struct delivery *delivery, const char *why);
 /* The rows of the coming attempt are durable. */
 void forward_attempt(struct delivery *delivery);
 void forward_expired(struct delivery *delivery);
-/* libcurl has finished the attempt. */
+/* The attempt has ended: with a whole answer (CURLE_OK), or for what `code` and the connection say.
+ */
 void forward_finished(struct upstream *upstream, CURLcode code);
 /* Ends the attempt without an answer: the outcome is logged as ambiguous. */
 void forward_abort(struct delivery *delivery, const char *why);
@@ -278,32 +306,57 @@ void forward_abort(struct delivery *delivery, const char *why);
 
 /* URL of the attempt's function; false when there is none or it does not fit. */
 MUST_CHECK bool compose_url(const struct delivery *delivery, char *url, size_t size);
-/* The header as libcurl wants it; NULL when memory is used up. */
-MUST_CHECK struct curl_slist *compose_fields(struct delivery *delivery);
+/* Puts the head of the request together; false when memory is used up. */
+MUST_CHECK bool compose_head(struct delivery *delivery, const struct upstream_url *url);
 
-/* ---- upstream.c: libcurl ---- */
+/* ---- upstream.c: connections to functions ---- */
+
+#define UPSTREAM_BUFFER ((size_t) 16384) /* bytes of an answer that are taken at once */
 
 MUST_CHECK bool upstream_open(struct worker *worker);
+/* When no attempt is under way. */
 void upstream_close(struct worker *worker);
-/* A handle out of the pool, NULL when memory is used up; it goes back when the attempt is over,
- * which ends its transfer. */
-MUST_CHECK struct upstream *upstream_take(struct delivery *delivery);
+/* Begins the attempt over a connection that was kept, or has one made; false when memory is used
+ * up. forward_finished() can come before it returns. */
+MUST_CHECK bool upstream_begin(struct delivery *delivery, const struct upstream_url *url);
+/* The connection is made: the request goes over it. */
+void upstream_connected(struct upstream *upstream);
+/* The attempt is over, whatever became of it: its connection is kept when it is good. */
 void upstream_give_back(struct delivery *delivery);
 /* Whether a byte of the request has left, or may have. */
 MUST_CHECK bool upstream_has_sent(const struct upstream *upstream);
-/* Takes what is finished. */
+
+/* ---- upstream_connect.c: libcurl, which makes them ---- */
+
+MUST_CHECK bool upstream_open_curl(struct worker *worker);
+void upstream_close_curl(struct worker *worker);
+/* What never changes from one connection of a handle to the next. */
+MUST_CHECK bool upstream_configure(struct upstream *upstream);
+MUST_CHECK bool upstream_connect(struct upstream *upstream);
+void upstream_disconnect(struct upstream *upstream);
+/* Takes the connections that are made, or not to be had. */
 void upstream_turn(struct worker *worker);
-/* Starts what was added this turn. */
+/* Starts those that were asked for in this turn. */
 void upstream_start(struct worker *worker);
 
-/* ---- upstream_url.c: URLs, parsed once ---- */
+/* ---- exchange.c: one request and its answer ---- */
 
-/* Sets the handle to a URL; false when memory is used up. A text that is no URL makes the transfer
- * fail, as any that reaches nobody. */
-MUST_CHECK bool upstream_point(struct upstream *upstream, const char *text);
-/* Once the transfer has been removed. */
-void upstream_unpoint(struct upstream *upstream);
-/* When no handle is left. */
+/* Sends the delivery's request; false when the connection is broken and nothing has left over it.
+ * When it breaks later, the attempt is finished. */
+MUST_CHECK bool exchange_begin(struct upstream *upstream);
+/* There are bytes to receive, or room to send. */
+void exchange_go_on(struct upstream *upstream);
+/* Whether the connection can take another request, after this one. */
+MUST_CHECK bool exchange_was_clean(struct upstream *upstream);
+/* Whether a connection without a request is open and says nothing. */
+MUST_CHECK bool exchange_is_quiet(struct upstream *upstream);
+
+/* ---- upstream_url.c: URLs, taken apart once ---- */
+
+/* NULL when memory is used up, or the text is no URL of http or https. Good until the next call. */
+MUST_CHECK const struct upstream_url *upstream_url_of(struct worker *worker, const char *text);
+/* One holder of the origin less. */
+void upstream_leave_origin(struct worker *worker, struct upstream_origin *origin);
 void upstream_forget_urls(struct worker *worker);
 
 #endif /* DELIVERY_H */

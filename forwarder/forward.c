@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * forward.c: an attempt: handed to libcurl once its rows are recorded, and what its end leads to.
- * The request is put together in compose.c, the handles and their callbacks are in upstream.c, the
- * judgement is in relay.c.
+ * forward.c: an attempt: begun once its rows are recorded, and what its end leads to. The request
+ * is put together in compose.c and goes over a connection of upstream.c (exchange.c); the judgement
+ * is in relay.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,36 +10,19 @@
 #include "forwarder.h"
 
 #define LEAST_ATTEMPT_US 50000 /* with less time left no attempt is made */
-/* libcurl keeps an attempt's time; ours is for the case that it does not. */
-#define GRACE_US 1000000
 
 /* ---- an attempt ---- */
 
-/* Hands the request to libcurl; false when that was impossible, and nothing was sent. */
+/* Sends the request on its way; false when that was impossible, and nothing was sent. */
 static bool forward_start(struct delivery *delivery)
 {
-    struct attempt *attempt = &delivery->attempt;
-    struct curl_slist *fields = compose_fields(delivery);
-    struct upstream *upstream = fields == NULL ? NULL : upstream_take(delivery);
+    const struct upstream_url *parsed;
     char url[4096];
-    bool good;
 
-    if (upstream == NULL)
-        return false;
-    attempt->upstream = upstream;
     delivery->answer.body.length = 0;
-    good = compose_url(delivery, url, sizeof url) && upstream_point(upstream, url) &&
-           curl_easy_setopt(upstream->easy, CURLOPT_HTTPHEADER, fields) == CURLE_OK &&
-           curl_easy_setopt(upstream->easy, CURLOPT_POSTFIELDS,
-                            delivery->body_length > 0 ? delivery->body : "") == CURLE_OK &&
-           curl_easy_setopt(upstream->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                            (curl_off_t) delivery->body_length) == CURLE_OK &&
-           curl_easy_setopt(upstream->easy, CURLOPT_TIMEOUT_MS,
-                            (long) (attempt->timeout_us / 1000)) == CURLE_OK &&
-           curl_multi_add_handle(delivery->worker->multi, upstream->easy) == CURLM_OK;
-    if (!good)
-        upstream_give_back(delivery);
-    return good;
+    return compose_url(delivery, url, sizeof url) &&
+           (parsed = upstream_url_of(delivery->worker, url)) != NULL &&
+           compose_head(delivery, parsed) && upstream_begin(delivery, parsed);
 }
 
 /* Time left of --total-timeout, which counts from the arrival of the last byte. */
@@ -61,6 +44,21 @@ static bool forward_has_fallback(const struct delivery *delivery)
 static void forward_judge(struct delivery *delivery, enum attempt_end end, unsigned status,
                           const char *why);
 
+/* The attempt can be over when this returns. */
+static void forward_try(struct delivery *delivery)
+{
+    struct attempt *attempt = &delivery->attempt;
+
+    attempt->started_us = loop_clock();
+    if (forward_start(delivery))
+        return;
+    attempt->started_us = 0;
+    attempt->impossible = true;
+    breaker_forget(attempt->breaker, attempt->begun_us);
+    forward_judge(delivery, ATTEMPT_NOT_REACHED, 0,
+                  "not reached: no memory, or no usable URL for the target");
+}
+
 void forward_attempt(struct delivery *delivery)
 {
     struct attempt *attempt = &delivery->attempt;
@@ -70,22 +68,15 @@ void forward_attempt(struct delivery *delivery)
     ruleset_target(worker, attempt->webhook, &attempt->timeout_us, &attempt->policy);
     if (attempt->timeout_us > left)
         attempt->timeout_us = left;
-    delivery_enter(delivery, DELIVERY_ATTEMPTING, now + attempt->timeout_us + GRACE_US);
+    delivery_enter(delivery, DELIVERY_ATTEMPTING, now + attempt->timeout_us);
     attempt->breaker = breaker_of(&worker->breakers, attempt->webhook);
     attempt->begun_us = now;
     if (left < LEAST_ATTEMPT_US)
         forward_judge(delivery, ATTEMPT_NOT_REACHED, 0, "not reached: --total-timeout is over");
     else if (!breaker_allows(attempt->breaker, now))
         forward_judge(delivery, ATTEMPT_NOT_REACHED, 0, "not reached: its breaker is open");
-    else if (!forward_start(delivery))
-    {
-        attempt->impossible = true;
-        breaker_forget(attempt->breaker, now);
-        forward_judge(delivery, ATTEMPT_NOT_REACHED, 0,
-                      "not reached: no memory, or no usable URL for the target");
-    }
     else
-        attempt->started_us = loop_clock();
+        forward_try(delivery);
 }
 
 /* The legacy function's turn, with the rows made for it. */
@@ -105,28 +96,23 @@ static enum attempt_end forward_end(CURLcode code, const struct upstream *upstre
 {
     if (code == CURLE_OK)
         return ATTEMPT_ANSWERED;
-    if (!upstream_has_sent(upstream))
-        return ATTEMPT_NOT_REACHED;
-    return code == CURLE_OPERATION_TIMEDOUT ? ATTEMPT_TIMED_OUT : ATTEMPT_BROKEN;
+    return upstream_has_sent(upstream) ? ATTEMPT_BROKEN : ATTEMPT_NOT_REACHED;
 }
 
 /* Why an attempt failed, for the log; "" after a success. */
 static void forward_explain(char *text, size_t size, CURLcode code, unsigned status,
                             const struct upstream *upstream)
 {
-    bool sent = upstream_has_sent(upstream);
+    const char *what = upstream_has_sent(upstream) ? "broken off" : "not reached";
 
     if (code == CURLE_OK && status >= 200 && status < 300)
         text[0] = '\0';
     else if (code == CURLE_OK)
         snprintf(text, size, "HTTP %u", status);
     else if (upstream->refused != NULL)
-        snprintf(text, size, "%s: %s", sent ? "broken off" : "not reached", upstream->refused);
+        snprintf(text, size, "%s: %s", what, upstream->refused);
     else
-        snprintf(text, size, "%s: %.120s",
-                 !sent                              ? "not reached"
-                 : code == CURLE_OPERATION_TIMEDOUT ? "no answer in time"
-                                                    : "broken off",
+        snprintf(text, size, "%s: %.120s", what,
                  upstream->error[0] != '\0' ? upstream->error : curl_easy_strerror(code));
 }
 
@@ -213,23 +199,20 @@ static void forward_judge(struct delivery *delivery, enum attempt_end end, unsig
 void forward_finished(struct upstream *upstream, CURLcode code)
 {
     struct delivery *delivery = upstream->delivery;
-    enum attempt_end end = forward_end(code, upstream);
+    unsigned status = code == CURLE_OK ? delivery->answer.reader.status : 0;
     char why[ERROR_LIMIT];
-    long status = 0;
 
     upstream->ours |= code == CURLE_OUT_OF_MEMORY;
-    if (curl_easy_getinfo(upstream->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK ||
-        status < 0 || status > 999)
-        status = 0;
-    forward_explain(why, sizeof why, code, (unsigned) status, upstream);
-    forward_judge(delivery, end, (unsigned) status, why);
+    forward_explain(why, sizeof why, code, status, upstream);
+    forward_judge(delivery, forward_end(code, upstream), status, why);
 }
 
 void forward_expired(struct delivery *delivery)
 {
-    bool sent = upstream_has_sent(delivery->attempt.upstream);
-
-    forward_judge(delivery, sent ? ATTEMPT_TIMED_OUT : ATTEMPT_NOT_REACHED, 0, "no answer in time");
+    if (upstream_has_sent(delivery->attempt.upstream))
+        forward_judge(delivery, ATTEMPT_TIMED_OUT, 0, "no answer in time");
+    else
+        forward_judge(delivery, ATTEMPT_NOT_REACHED, 0, "not reached: no connection in time");
 }
 
 void forward_abort(struct delivery *delivery, const char *why)

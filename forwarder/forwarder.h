@@ -24,30 +24,31 @@
  *     delivery.c   the same for a delivery              compose.c   the request to a function
  *     spool.c      the durable log in files (spool.h)   keep.c      the last rules in a file
  *     maintenance.c  the log's upkeep
- *     log.c        JSON lines to stderr                 upstream.c  libcurl's handles, sockets
+ *     log.c        JSON lines to stderr                 upstream.c  connections to functions
  *     database.c   a libpq connection that heals itself ruleset.c   the rules in force
  *     gate.c       what a header must not hold          uri.c       path and query
  *     greeting.c   GET: verification and health         rows.c      rows as binary arrays
  *     relay.c      what an outcome leads to             limits.c    memory, addresses
  *     identity.c   UUIDv7, correlation ids              admin.c     /livez and /readyz
- *     setup.c      open files, privacy                  listen.c    listening sockets
+ *     setup.c      memory, files, privacy               listen.c    listening sockets
  *     secrets.c    what is secret, read again           signature.c X-Hub-Signature-256
  *     retry.c      when a database is asked again       breaker.c   which functions are left alone
- *     notify.c     words for the service manager        upstream_url.c  URLs, parsed once
- *     database_url.c  whether it is one
+ *     notify.c     words for the service manager        upstream_url.c  URLs, taken apart once
+ *     exchange.c   one request and its answer           upstream_connect.c  libcurl, which connects
+ *     answer.c     a function's answer, read            database_url.c  whether it is one
  *
- * delivery.h tells of deliveries and attempts, spool.h of the durable log; database.h, outcomes.h,
- * log.h, loop.h, breaker.h, secrets.h, signature.h and options.h declare what the files of these
- * names hold.
+ * delivery.h tells of deliveries and attempts, answer.h of functions' answers, spool.h of the
+ * durable log; database.h, outcomes.h, log.h, loop.h, breaker.h, secrets.h, signature.h and
+ * options.h declare what the files of these names hold.
  *
  * Threads: main (signals and the admin listener) and one for each worker. A worker owns all its
  * sockets, requests, libcurl and libpq handles and is never locked; main sees of it what `struct
  * worker_status` publishes. Short-lived threads open database connections (database.c) and resolve
  * names (libcurl).
  *
- * Memory: requests and libcurl handles come from pools of the worker. Nothing that follows the
- * first byte sent to a function needs memory that is not there already, except the answer itself:
- * a decision that was acted upon is always logged.
+ * Memory: requests and connections to functions come from pools of the worker. Nothing that follows
+ * the first byte sent to a function needs memory that is not there already, except the answer
+ * itself: a decision that was acted upon is always logged.
  */
 #ifndef FORWARDER_H
 #define FORWARDER_H
@@ -90,9 +91,7 @@
     (16 << 20)                 /* body bytes that are read and dropped for the sake of an answer */
 #define KEPT_BUFFER (16 << 10) /* a pooled request keeps buffers up to this size */
 #define POOLED_REQUESTS 256    /* requests, and deliveries, that a worker keeps for the next ones */
-#define IDLE_UPSTREAM_SECONDS                                                                      \
-    2L /* a connection to a function idle for longer is not used again                             \
-        */
+#define IDLE_UPSTREAM_SECONDS 2 /* a connection to a function idle for longer is not used again */
 
 /* ---------------------------------------------------------------------------------------------
  * The states of a request. One table: names, meaning, and the states that may follow, which
@@ -428,11 +427,17 @@ struct worker
 
     CURLM *multi;
     struct loop_timer upstream_timer;
-    bool upstream_due;  /* libcurl wants a call without an event */
-    bool upstream_lost; /* it had no memory for a transfer */
+    bool upstream_due;          /* libcurl wants a call without an event */
+    bool upstream_lost;         /* it had no memory for a connection */
+    size_t upstream_connecting; /* connections that it makes */
     struct upstream *upstream_pool;
-    size_t upstream_taken; /* handles with a transfer */
+    size_t upstream_pooled;
+    size_t upstream_open;               /* connections, those that are being made included */
+    size_t upstream_kept;               /* connections that no attempt has */
+    struct loop_timer upstream_sweeper; /* closes those that are idle for too long */
+    char *upstream_bytes;               /* UPSTREAM_BUFFER: what is being sent or received */
     struct upstream_url *urls;
+    struct upstream_origin *origins;
     struct upstream_socket **sockets; /* by fd */
     size_t socket_count;
 
@@ -485,6 +490,8 @@ void admin_close(struct admin *admin);
 
 /* No core files, and no other process of the same user sees the memory. */
 void setup_privacy(void);
+/* What the allocator keeps of memory that is free again. Before any thread. */
+void setup_memory(void);
 /* Raises the limit on open files, and lowers the limits on connections to what it allows. */
 void setup_files(struct options *options);
 

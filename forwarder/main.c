@@ -313,6 +313,7 @@ int main(int argc, char *argv[])
     int status;
 
     setup_privacy();
+    setup_memory();
     action =
         options_read(&process.options, argc, (const char *const *) argv, problem, sizeof problem);
     options_hide_environment();

@@ -4,6 +4,7 @@
  * once. For a suspended connection the answer is queued first and the connection resumed then: the
  * other way round libmicrohttpd would ask again what to do.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "forwarder.h"
@@ -76,8 +77,10 @@ static bool add_all(const struct request *request, struct MHD_Response *response
 
     if (request->arrived_us != 0)
     {
-        snprintf(elapsed, sizeof elapsed, "%.2f",
-                 (double) (loop_clock() - request->arrived_us) / 1000);
+        uint64_t hundredths = (loop_clock() - request->arrived_us + 5) / 10;
+
+        snprintf(elapsed, sizeof elapsed, "%" PRIu64 ".%02u", hundredths / 100,
+                 (unsigned) (hundredths % 100));
         if (!add(response, "X-Response-Time-Ms", elapsed))
             return false;
     }
@@ -159,10 +162,10 @@ static void reply_relay(struct request *request, const struct delivery *delivery
 {
     const struct answer *answer = &delivery->answer;
     struct MHD_Response *response =
-        reply_make(answer->content_type, answer->body.data, answer->body.length);
+        reply_make(answer->reader.content_type, answer->body.data, answer->body.length);
 
-    if (response != NULL && answer->content_encoding[0] != '\0' &&
-        !add(response, "Content-Encoding", answer->content_encoding))
+    if (response != NULL && answer->reader.content_encoding[0] != '\0' &&
+        !add(response, "Content-Encoding", answer->reader.content_encoding))
     {
         MHD_destroy_response(response);
         response = NULL;

@@ -3,6 +3,7 @@
  * setup.c: what the process settles with the kernel once, before anything starts: limits that fit
  * the number of files it may open, and that nobody gets to see its memory.
  */
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -10,6 +11,10 @@
 
 /* Files beside connections: links to the database, epoll sets, wake-ups, of each worker. */
 #define FILES_BESIDE 12u
+/* Blocks of memory from this size on are the kernel's to give and take, each alone; and so much
+ * free memory behind the last one is kept. */
+#define MAPPED_LEAST (256 << 10)
+#define TRIMMED_LEAST (4 << 20)
 
 /* A core file would hold secrets, and so would what a debugger of the same user reads. A build with
  * sanitizers (Makefile.programs defines INSPECTABLE for it) is for tests alone: what looks for
@@ -22,6 +27,15 @@ void setup_privacy(void)
 #ifndef INSPECTABLE
     (void) prctl(PR_SET_DUMPABLE, 0);
 #endif
+}
+
+/* A body that is gone gives its memory back at once, and one that grows is moved by the kernel:
+ * pieces of that size would otherwise be kept, with holes between them. Small ones stay where they
+ * are, so that a worker in its stride asks the kernel for nothing. */
+void setup_memory(void)
+{
+    (void) mallopt(M_MMAP_THRESHOLD, MAPPED_LEAST);
+    (void) mallopt(M_TRIM_THRESHOLD, TRIMMED_LEAST);
 }
 
 void setup_files(struct options *options)

@@ -20,7 +20,7 @@ readonly GROUPS_KNOWN=(
     "build       gcc and clang, extension and programs, warnings are errors"
     "unit        the engine's parts, plain and under the sanitizers (cmocka)"
     "budget      instructions per decision (callgrind)"
-    "fuzz        engine, header gate and the spool's reader against their fuzzers (libFuzzer)"
+    "fuzz        the engine, and what reads headers, answers and the spool, against fuzzers (libFuzzer)"
     "regress     the SQL surface (pg_regress)"
     "isolation   concurrent sessions (pg_isolation_regress)"
     "tap         restarts, standby, dump and restore (PostgreSQL's TAP modules)"

@@ -169,7 +169,7 @@ limited() { prlimit --pid "$(forwarder_pid)" "--$1=$2"; }
     "$LOAD" --url "$FORWARDER_URL/" --requests 300 --concurrency 16 --first 17000000 >/dev/null
     wait_logged 300
     limited as "$((($(memory_kb VmSize) + 8000) * 1024)):unlimited"
-    "$LOAD" --url "$FORWARDER_URL/" --requests 150 --concurrency 64 --size 1000000 --first 16000000 --timeout 20 \
+    "$LOAD" --url "$FORWARDER_URL/" --requests 150 --concurrency 64 --size 3000000 --first 16000000 --timeout 20 \
         --log "$BATS_TEST_TMPDIR/answers" >"$BATS_TEST_TMPDIR/load.json" 3>&- 4>&- || true
     limited as unlimited
     cat "$BATS_TEST_TMPDIR/load.json"
