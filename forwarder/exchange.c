@@ -130,9 +130,11 @@ static bool exchange_send(struct upstream *upstream)
     while (moved >= 0 && !exchange_has_sent_all(upstream))
         if ((moved = link_send(upstream)) > 0)
             upstream->sent += (size_t) moved;
-    return moved != LINK_BROKEN &&
-           loop_watch(&upstream->worker->loop, &upstream->source,
-                      exchange_has_sent_all(upstream) ? EPOLLIN : EPOLLIN | EPOLLOUT);
+    if (moved == LINK_BROKEN)
+        return false;
+    upstream->ours = !loop_watch(&upstream->worker->loop, &upstream->source,
+                                 exchange_has_sent_all(upstream) ? EPOLLIN : EPOLLIN | EPOLLOUT);
+    return !upstream->ours;
 }
 
 bool exchange_begin(struct upstream *upstream)
