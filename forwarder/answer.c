@@ -180,11 +180,13 @@ static bool is_whole(struct answer_reader *reader)
 /* Whether the field is one that is looked at. */
 static bool take_known(struct answer_reader *reader, const char *line, size_t length)
 {
-    char first = line[0] | 0x20;
+    const char *colon = memchr(line, ':', length);
     struct field field;
 
-    if (first != 'c' && first != 't')
+    if (colon == NULL || ((line[0] | 0x20) != 'c' && (line[0] | 0x20) != 't'))
         return false;
+    if (colon[-1] == ' ' || colon[-1] == '\t')
+        refuse(reader, "a field's name in the answer ends in white space");
     if (IS_FIELD(line, length, "Content-Type", &field))
         take_text(reader, field, reader->content_type, sizeof reader->content_type);
     else if (IS_FIELD(line, length, "Content-Encoding", &field))
@@ -200,8 +202,7 @@ static bool take_known(struct answer_reader *reader, const char *line, size_t le
     return true;
 }
 
-/* The line may go on behind what was kept of it, and in further lines (RFC 9112 5.2): neither can
- * be had of a field that is looked at. */
+/* A line may go on in further ones (RFC 9112 5.2), but not that of a field that is looked at. */
 static void take_field(struct answer_reader *reader, const char *line, size_t length)
 {
     if (*line == ' ' || *line == '\t')

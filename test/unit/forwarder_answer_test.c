@@ -219,6 +219,8 @@ static void refused(void **state)
         OK "Content-Length: 2, 2\r\n\r\n{}",
         OK "Content-Length: 0x2\r\n\r\n{}",
         OK "Content-Length:\r\n\r\n{}",
+        OK "Content-Length : 2\r\n\r\n{}",
+        OK "Transfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n",
         OK "Content-Length: 18446744073709551618\r\n\r\n{}",
         OK "Content-Length: 2\r\n 0\r\n\r\n{}",
         OK "Content-Type: a/b;\r\n\tc=d\r\nContent-Length: 2\r\n\r\n{}",
