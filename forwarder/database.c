@@ -2,107 +2,18 @@
  *
  * database.c: a connection to PostgreSQL that never blocks the loop and is always being re-made.
  *
- * Opening one runs on a thread of its own, since libpq resolves names with getaddrinfo(), which
- * waits. Everything after that is pipeline mode: what is sent gets a place in a ring, results come
- * in the same order, and each place's `answer` is called exactly once, with NULL when the
- * connection breaks first.
+ * A connector opens it (connector.c). Everything after that is pipeline mode: what is sent gets a
+ * place in a ring, results come in the same order, and each place's `answer` is called exactly
+ * once, with NULL when the connection breaks first.
  *
  * An error aborts everything up to the next sync, and nothing is stored before the sync's own
  * result has come: whoever needs to know of the commit waits for that one.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "forwarder.h"
-
-#define CONNECT_SECONDS "3" /* unless the connection string says otherwise */
-#define CONNECTOR_STACK (512 << 10)
-
-/* ---- opening: a thread, and the hand-over of what it made ---- */
-
-/* Owned by the thread and the loop together; whoever leaves last frees it. */
-struct database_connector
-{
-    _Atomic int owners;
-    int event_fd;
-    char *url, *session;        /* its own: the options may be gone before the thread is */
-    PGconn *_Atomic connection; /* the loop takes it by putting NULL there */
-};
-
-static void connector_free(struct database_connector *connector)
-{
-    if (connector->event_fd >= 0)
-        close(connector->event_fd);
-    if (connector->url != NULL)
-        explicit_bzero(connector->url, strlen(connector->url));
-    free(connector->url);
-    free(connector->session);
-    free(connector);
-}
-
-static void connector_leave(struct database_connector *connector)
-{
-    if (atomic_fetch_sub(&connector->owners, 1) > 1)
-        return;
-    PQfinish(atomic_load(&connector->connection));
-    connector_free(connector);
-}
-
-/* Settings before dbname are defaults that the connection string overrides. */
-static void *connector_run(void *argument)
-{
-    struct database_connector *connector = argument;
-    const char *const names[] = {"connect_timeout",
-                                 "target_session_attrs",
-                                 "keepalives_idle",
-                                 "keepalives_interval",
-                                 "keepalives_count",
-                                 "tcp_user_timeout",
-                                 "fallback_application_name",
-                                 connector->url != NULL ? "dbname" : NULL,
-                                 NULL};
-    const char *const values[] = {CONNECT_SECONDS, connector->session,  "10",           "5", "3",
-                                  "20000",         "webhook-forwarder", connector->url, NULL};
-    uint64_t one = 1;
-
-    atomic_store(&connector->connection, PQconnectdbParams(names, values, 1));
-    while (write(connector->event_fd, &one, sizeof one) < 0 && errno == EINTR)
-        ;
-    connector_leave(connector);
-    return NULL;
-}
-
-static struct database_connector *connector_start(const char *url, const char *session)
-{
-    struct database_connector *connector = calloc(1, sizeof *connector);
-    pthread_attr_t attributes;
-    pthread_t thread;
-    int failed;
-
-    if (connector == NULL)
-        return NULL;
-    atomic_init(&connector->owners, 2);
-    connector->url = url == NULL ? NULL : strdup(url);
-    connector->session = strdup(session);
-    connector->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    failed = connector->event_fd < 0 || connector->session == NULL ||
-             (url != NULL && connector->url == NULL) || pthread_attr_init(&attributes) != 0;
-    if (!failed)
-    {
-        failed = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) != 0 ||
-                 pthread_attr_setstacksize(&attributes, CONNECTOR_STACK) != 0 ||
-                 pthread_create(&thread, &attributes, connector_run, connector) != 0;
-        pthread_attr_destroy(&attributes);
-    }
-    if (!failed)
-        return connector;
-    connector_free(connector);
-    return NULL;
-}
 
 /* ---- losing and trying again ---- */
 
@@ -352,13 +263,11 @@ static void database_noticed(void *context, const PGresult *notice)
 static void database_opened(struct loop_source *source, uint32_t events)
 {
     struct database *database = source->owner;
-    struct database_connector *connector = database->connector;
 
     (void) events;
     loop_forget(database->loop, source);
-    database->connection = atomic_exchange(&connector->connection, NULL);
+    database->connection = connector_take(database->connector);
     database->connector = NULL;
-    connector_leave(connector);
     if (database->connection == NULL)
     {
         database_drop(database, "out of memory");
@@ -384,7 +293,7 @@ static void database_connect(struct loop_timer *timer)
     }
     database->state = DATABASE_CONNECTING;
     database->opened = (struct loop_source){
-        .fd = database->connector->event_fd, .ready = database_opened, .owner = database};
+        .fd = connector_fd(database->connector), .ready = database_opened, .owner = database};
     if (!loop_watch(database->loop, &database->opened, EPOLLIN))
     {
         connector_leave(database->connector);

@@ -99,6 +99,19 @@ const char *database_sqlstate(const PGresult *result);
 /* What the server, or libpq, says of an error: its first sentence. */
 const char *database_complaint(const PGresult *error);
 
+/* ---- connector.c: opening one, on a thread ---- */
+
+/* Begins to connect with a connection string or URI (NULL: libpq's environment) and
+ * target_session_attrs. NULL without memory, files or threads. */
+struct database_connector *connector_start(const char *url, const char *session);
+/* Can be read as soon as the thread has finished, well or not. */
+int connector_fd(const struct database_connector *connector);
+/* Then: the connection, open or with an error, for the caller to finish; NULL without memory. The
+ * connector is gone. */
+MUST_CHECK PGconn *connector_take(struct database_connector *connector);
+/* Instead of taking: whatever the thread makes is closed. */
+void connector_leave(struct database_connector *connector);
+
 /* ---- database_url.c: pure ---- */
 
 /* What is wrong with a connection string or URI of libpq, in words that quote nothing of it; NULL

@@ -20,6 +20,8 @@
  *
  *     main.c       start, signals, exit status          options.c   every setting
  *     worker.c     a thread, the turn of its loop       loop.c      epoll and timers
+ *     connector.c  opens a connection to PostgreSQL     options_help.c  settings, printed
+ *     options_table.c  settings, as data                options_values.c  settings, read
  *     request.c    birth, state, death of a request     states.c    which state may follow which
  *     delivery.c   the same for a delivery              compose.c   the request to a function
  *     spool.c      the durable log in files (spool.h)   keep.c      the last rules in a file
@@ -43,7 +45,7 @@
  *
  * Threads: main (signals and the admin listener) and one for each worker. A worker owns all its
  * sockets, requests, libcurl and libpq handles and is never locked; main sees of it what `struct
- * worker_status` publishes. Short-lived threads open database connections (database.c) and resolve
+ * worker_status` publishes. Short-lived threads open database connections (connector.c) and resolve
  * names (libcurl).
  *
  * Memory: requests and connections to functions come from pools of the worker. Nothing that follows

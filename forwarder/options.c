@@ -2,6 +2,7 @@
  *
  * options.c: defaults, environment, command line, systemd's credentials, in this order, over the
  * one table of options.h. Read once, before any thread; secrets' files again when main asks.
+ * options_values.c reads the values, options_help.c prints the table.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "options.h"
+#include "options_table.h"
 #include "route.h"
 
 /* Longest content of a secret's file, in bytes. */
@@ -25,48 +26,6 @@
 /* What is pending in the database for a minute is taken for cut off. */
 #define TOTAL_TIMEOUT_MOST 55000000u
 #define SPOOL_LEAST ((size_t) 4 << 20) /* two segments of the least size */
-
-enum option_kind
-{
-    KIND_TEXT,
-    KIND_COUNT,
-    KIND_DURATION,
-    KIND_SIZE,
-    KIND_SECRET,
-    KIND_LEVEL,
-    KIND_SERVER,
-    KIND_SYNC,
-    KIND_SECTION /* a heading of the help; help is its title */
-};
-
-static const struct option_row
-{
-    enum option_kind kind;
-    size_t offset; /* of the field in struct options */
-    const char *flag, *standard, *metavar, *variable, *help;
-} ROWS[] = {
-#define SECTION(title) {.kind = KIND_SECTION, .help = title},
-#define OPTION(field, kind, flag, standard, metavar, variable, help)                               \
-    {KIND_##kind, offsetof(struct options, field), flag, standard, metavar, variable, help},
-    OPTIONS_TABLE(SECTION, OPTION)
-#undef SECTION
-#undef OPTION
-};
-
-#define ROW_COUNT (sizeof ROWS / sizeof *ROWS)
-
-/* Flags that ask for something else than serving. */
-static const struct
-{
-    const char *flag;
-    enum options_action action;
-    const char *help;
-} ACTIONS[] = {
-    {"check-config", OPTIONS_CHECK, "check the settings and the files they name, then exit"},
-    {"help", OPTIONS_HELP, "this text"},
-    {"help-markdown", OPTIONS_HELP_MARKDOWN, "the same as a reference page"},
-    {"version", OPTIONS_VERSION, "the version"},
-};
 
 struct complaint
 {
@@ -90,99 +49,6 @@ static bool complain_of_memory(struct complaint *complaint)
 {
     complaint->no_memory = true;
     return complain(complaint, "out of memory");
-}
-
-/* ---- values ---- */
-
-/* A non-negative decimal number of at most 15 digits and the text after it. */
-static bool parse_number(const char *text, uint64_t *number, const char **rest)
-{
-    size_t digits = strspn(text, "0123456789");
-
-    if (digits == 0 || digits > 15)
-        return false;
-    *number = strtoull(text, NULL, 10);
-    *rest = text + digits;
-    return true;
-}
-
-bool options_parse_duration(const char *text, uint64_t *microseconds)
-{
-    static const struct
-    {
-        const char *unit;
-        uint64_t factor;
-    } UNITS[] = {{"ms", 1000}, {"s", 1000000}, {"min", 60000000}, {"h", 3600000000u}};
-    const char *unit;
-    uint64_t number;
-
-    if (!parse_number(text, &number, &unit) || number == 0 || number > 86400000)
-        return false;
-    for (size_t i = 0; i < sizeof UNITS / sizeof *UNITS; i++)
-        if (strcmp(unit, UNITS[i].unit) == 0)
-        {
-            *microseconds = number * UNITS[i].factor;
-            return *microseconds <= 86400000000u;
-        }
-    return false;
-}
-
-bool options_parse_size(const char *text, size_t *bytes)
-{
-    static const struct
-    {
-        const char *unit;
-        uint64_t factor;
-    } UNITS[] = {{"", 1}, {"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
-    const char *unit;
-    uint64_t number;
-
-    if (!parse_number(text, &number, &unit) || number == 0 || number > (uint64_t) 1 << 34)
-        return false;
-    for (size_t i = 0; i < sizeof UNITS / sizeof *UNITS; i++)
-        if (strcmp(unit, UNITS[i].unit) == 0)
-        {
-            *bytes = number * UNITS[i].factor;
-            return *bytes <= (size_t) 1 << 34;
-        }
-    return false;
-}
-
-bool options_parse_count(const char *text, unsigned *count)
-{
-    const char *rest;
-    uint64_t number;
-
-    if (!parse_number(text, &number, &rest) || *rest != '\0' || number == 0 || number > 10000000)
-        return false;
-    *count = (unsigned) number;
-    return true;
-}
-
-bool options_parse_address(const char *text, char *host, size_t host_size, char *port,
-                           size_t port_size)
-{
-    const char *colon = strrchr(text, ':'), *start = text;
-    size_t length;
-    unsigned number = 0;
-
-    if (colon == NULL || (strcmp(colon, ":0") != 0 && !options_parse_count(colon + 1, &number)) ||
-        number > 65535 || strlen(colon + 1) >= port_size)
-        return false;
-    length = (size_t) (colon - text);
-    if (length >= 2 && text[0] == '[' && colon[-1] == ']')
-    {
-        start++;
-        length -= 2;
-    }
-    else if (memchr(text, ':', length) != NULL)
-        return false; /* a V6 address needs its brackets */
-    if (length >= host_size)
-        return false;
-    memcpy(host, start, length);
-    host[length] = '\0';
-    strcpy(port, colon + 1);
-    return true;
 }
 
 static bool known_server(const char *text)
@@ -314,14 +180,6 @@ static bool put(struct options *options, const struct option_row *row, const cha
     return true;
 }
 
-/* WEBHOOK_FORWARDER_ and the flag in capitals. */
-static void variable_of(const struct option_row *row, char *name, size_t size)
-{
-    snprintf(name, size, "WEBHOOK_FORWARDER_%s", row->flag);
-    for (char *letter = name; *letter != '\0'; letter++)
-        *letter = *letter == '-' ? '_' : (char) toupper((unsigned char) *letter);
-}
-
 static bool put_standard(struct options *options, const struct option_row *row,
                          struct complaint *complaint)
 {
@@ -346,18 +204,12 @@ static bool put_environment(struct options *options, const struct option_row *ro
     if (row->kind == KIND_SECRET &&
         !put_secret_value(field_of(options, row), getenv(row->variable), complaint))
         return false;
-    variable_of(row, name, sizeof name);
+    option_variable(row, name, sizeof name);
     value = getenv(name);
     return value == NULL || *value == '\0' || put(options, row, value, name, complaint);
 }
 
 /* ---- systemd's credentials ---- */
-
-/* The credential of a secret: its flag without `-file`. */
-static void credential_of(const struct option_row *row, char *name, size_t size)
-{
-    snprintf(name, size, "%.*s", (int) (strlen(row->flag) - strlen("-file")), row->flag);
-}
 
 /* A secret that was not given is looked for among the service's credentials. */
 static bool put_credential(struct options *options, const struct option_row *row,
@@ -369,7 +221,7 @@ static bool put_credential(struct options *options, const struct option_row *row
 
     if (secret->value != NULL || directory == NULL || *directory == '\0')
         return true;
-    credential_of(row, name, sizeof name);
+    option_credential(row, name, sizeof name);
     if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int) sizeof path)
         return complain(complaint, "CREDENTIALS_DIRECTORY is too long");
     return access(path, F_OK) != 0 || put_secret(secret, path, complaint);
@@ -377,8 +229,9 @@ static bool put_credential(struct options *options, const struct option_row *row
 
 static bool put_credentials(struct options *options, struct complaint *complaint)
 {
-    for (size_t i = 0; i < ROW_COUNT; i++)
-        if (ROWS[i].kind == KIND_SECRET && !put_credential(options, &ROWS[i], complaint))
+    for (size_t i = 0; i < OPTION_ROW_COUNT; i++)
+        if (OPTION_ROWS[i].kind == KIND_SECRET &&
+            !put_credential(options, &OPTION_ROWS[i], complaint))
             return false;
     return true;
 }
@@ -387,19 +240,19 @@ static bool put_credentials(struct options *options, struct complaint *complaint
 
 static const struct option_row *find_flag(const char *flag, size_t length)
 {
-    for (size_t i = 0; i < ROW_COUNT; i++)
-        if (ROWS[i].kind != KIND_SECTION && strlen(ROWS[i].flag) == length &&
-            strncmp(ROWS[i].flag, flag, length) == 0)
-            return &ROWS[i];
+    for (size_t i = 0; i < OPTION_ROW_COUNT; i++)
+        if (OPTION_ROWS[i].kind != KIND_SECTION && strlen(OPTION_ROWS[i].flag) == length &&
+            strncmp(OPTION_ROWS[i].flag, flag, length) == 0)
+            return &OPTION_ROWS[i];
     return NULL;
 }
 
 static bool find_action(const char *flag, enum options_action *action)
 {
-    for (size_t i = 0; i < sizeof ACTIONS / sizeof *ACTIONS; i++)
-        if (strcmp(ACTIONS[i].flag, flag) == 0)
+    for (size_t i = 0; i < OPTION_ACTION_COUNT; i++)
+        if (strcmp(OPTION_ACTIONS[i].flag, flag) == 0)
         {
-            *action = ACTIONS[i].action;
+            *action = OPTION_ACTIONS[i].action;
             return true;
         }
     return false;
@@ -500,9 +353,10 @@ static enum options_action read_all(struct options *options, int argc, const cha
 {
     enum options_action action = OPTIONS_SERVE, taken;
 
-    for (size_t i = 0; i < ROW_COUNT; i++)
-        if (ROWS[i].kind != KIND_SECTION && (!put_standard(options, &ROWS[i], complaint) ||
-                                             !put_environment(options, &ROWS[i], complaint)))
+    for (size_t i = 0; i < OPTION_ROW_COUNT; i++)
+        if (OPTION_ROWS[i].kind != KIND_SECTION &&
+            (!put_standard(options, &OPTION_ROWS[i], complaint) ||
+             !put_environment(options, &OPTION_ROWS[i], complaint)))
             return OPTIONS_BAD_CONFIG;
     for (int at = 1; at < argc;)
         if ((taken = take_argument(options, argc, argv, &at, &action, complaint)) != OPTIONS_SERVE)
@@ -526,16 +380,16 @@ enum options_action options_read(struct options *options, int argc, const char *
 
 void options_free(struct options *options)
 {
-    for (size_t i = 0; i < ROW_COUNT; i++)
+    for (size_t i = 0; i < OPTION_ROW_COUNT; i++)
     {
-        void *field = field_of(options, &ROWS[i]);
+        void *field = field_of(options, &OPTION_ROWS[i]);
 
-        if (ROWS[i].kind == KIND_TEXT || ROWS[i].kind == KIND_SERVER)
+        if (OPTION_ROWS[i].kind == KIND_TEXT || OPTION_ROWS[i].kind == KIND_SERVER)
         {
             free(*(char **) field);
             *(char **) field = NULL;
         }
-        else if (ROWS[i].kind == KIND_SECRET)
+        else if (OPTION_ROWS[i].kind == KIND_SECRET)
         {
             struct secret *secret = field;
 
@@ -550,11 +404,11 @@ void options_free(struct options *options)
 
 struct secret *options_secret(struct options *options, size_t index, const char **flag)
 {
-    for (size_t i = 0; i < ROW_COUNT; i++)
-        if (ROWS[i].kind == KIND_SECRET && index-- == 0)
+    for (size_t i = 0; i < OPTION_ROW_COUNT; i++)
+        if (OPTION_ROWS[i].kind == KIND_SECRET && index-- == 0)
         {
-            *flag = ROWS[i].flag;
-            return field_of(options, &ROWS[i]);
+            *flag = OPTION_ROWS[i].flag;
+            return field_of(options, &OPTION_ROWS[i]);
         }
     return NULL;
 }
@@ -575,118 +429,13 @@ void options_hide_environment(void)
     const char *password = getenv("PGPASSWORD");
     char *copy = password == NULL ? NULL : strdup(password);
 
-    for (size_t i = 0; i < ROW_COUNT; i++)
-        if (ROWS[i].kind == KIND_SECRET)
-            hide_variable(ROWS[i].variable);
+    for (size_t i = 0; i < OPTION_ROW_COUNT; i++)
+        if (OPTION_ROWS[i].kind == KIND_SECRET)
+            hide_variable(OPTION_ROWS[i].variable);
     /* libpq reads this one again for each connection: from a copy that only we see. */
     if (copy == NULL)
         return;
     hide_variable("PGPASSWORD");
     setenv("PGPASSWORD", copy, 1);
     options_wipe(copy);
-}
-
-/* ---- help ---- */
-
-/* Prints words at an indent, broken before column 80. */
-static void help_words(const char *text)
-{
-    const int indent = 8, width = 80;
-    int column = 0;
-
-    while (*text != '\0')
-    {
-        int length = (int) strcspn(text, " ");
-
-        if (column > 0 && column + 1 + length > width)
-        {
-            putchar('\n');
-            column = 0;
-        }
-        printf("%*s%.*s", column == 0 ? indent : 1, "", length, text);
-        column += (column == 0 ? indent : 1) + length;
-        text += length + (text[length] == ' ');
-    }
-    putchar('\n');
-}
-
-static void help_option(const struct option_row *row)
-{
-    char name[128], credential[128] = "", origin[512];
-
-    if (row->kind == KIND_SECTION)
-    {
-        printf("\n%s:\n", row->help);
-        return;
-    }
-    variable_of(row, name, sizeof name);
-    if (row->kind == KIND_SECRET)
-        credential_of(row, credential, sizeof credential);
-    snprintf(origin, sizeof origin, "[%s%s%s%s%s%s%s]", name,
-             *row->variable != '\0' ? ", or the value itself in " : "", row->variable,
-             *credential != '\0' ? ", or systemd's credential " : "", credential,
-             *row->standard != '\0' ? "; default " : "", row->standard);
-    printf("  --%s %s\n", row->flag, row->metavar);
-    help_words(row->help);
-    help_words(origin);
-}
-
-bool options_help(void)
-{
-    printf("Usage: webhook-forwarder [OPTION]...\n"
-           "Takes WhatsApp webhooks, asks PostgreSQL where each one goes, relays it to that\n"
-           "function and logs the decision with its outcome.\n\n"
-           "Each option is also an environment variable, shown in brackets; the option wins.\n"
-           "Secrets are never arguments. Those that came out of files are read again on SIGHUP.\n");
-    for (size_t i = 0; i < ROW_COUNT; i++)
-        help_option(&ROWS[i]);
-    printf("\nOther:\n");
-    for (size_t i = 0; i < sizeof ACTIONS / sizeof *ACTIONS; i++)
-    {
-        printf("  --%s\n", ACTIONS[i].flag);
-        help_words(ACTIONS[i].help);
-    }
-    return fflush(stdout) == 0;
-}
-
-static void markdown_option(const struct option_row *row)
-{
-    char name[128], credential[128];
-
-    if (row->kind == KIND_SECTION)
-    {
-        printf("\n## %s\n\n| option | variable | default | meaning |\n|---|---|---|---|\n",
-               row->help);
-        return;
-    }
-    variable_of(row, name, sizeof name);
-    printf("| `--%s %s` | `%s`", row->flag, row->metavar, name);
-    if (*row->variable != '\0')
-        printf(", or the value itself in `%s`", row->variable);
-    if (row->kind == KIND_SECRET)
-    {
-        credential_of(row, credential, sizeof credential);
-        printf(", or systemd's credential `%s`", credential);
-    }
-    printf(*row->standard != '\0' ? " | `%s` | %s |\n" : " | %s | %s |\n", row->standard,
-           row->help);
-}
-
-bool options_help_markdown(void)
-{
-    printf("# webhook-forwarder\n\nEvery option of the forwarder. An option wins over its "
-           "environment variable. Secrets that came out of files are read again on SIGHUP.\n");
-    for (size_t i = 0; i < ROW_COUNT; i++)
-        markdown_option(&ROWS[i]);
-    printf("\n## Other\n\n| option | meaning |\n|---|---|\n");
-    for (size_t i = 0; i < sizeof ACTIONS / sizeof *ACTIONS; i++)
-        printf("| `--%s` | %s |\n", ACTIONS[i].flag, ACTIONS[i].help);
-    printf("\n## Exit status\n\n| status | meaning |\n|---|---|\n"
-           "| 0 | asked to stop, and everything in hand was finished |\n"
-           "| 64 | wrong usage |\n"
-           "| 69 | cannot listen or start |\n"
-           "| 74 | cannot write the help |\n"
-           "| 75 | stopped with requests or log rows still in hand |\n"
-           "| 78 | a setting or a file it names is wrong |\n");
-    return fflush(stdout) == 0;
 }

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * options_table.h: the table of options.h as data, for those who read settings (options.c) and
+ * those who print them (options_help.c).
+ */
+#ifndef OPTIONS_TABLE_H
+#define OPTIONS_TABLE_H
+
+#include "options.h"
+
+enum option_kind
+{
+    KIND_TEXT,
+    KIND_COUNT,
+    KIND_DURATION,
+    KIND_SIZE,
+    KIND_SECRET,
+    KIND_LEVEL,
+    KIND_SERVER,
+    KIND_SYNC,
+    KIND_SECTION /* a heading of the help; help is its title */
+};
+
+struct option_row
+{
+    enum option_kind kind;
+    size_t offset; /* of the field in struct options */
+    const char *flag, *standard, *metavar, *variable, *help;
+};
+
+extern const struct option_row OPTION_ROWS[];
+extern const size_t OPTION_ROW_COUNT;
+
+/* Flags that ask for something else than serving. */
+struct option_action
+{
+    const char *flag;
+    enum options_action action;
+    const char *help;
+};
+
+extern const struct option_action OPTION_ACTIONS[];
+extern const size_t OPTION_ACTION_COUNT;
+
+/* The environment variable of a setting: WEBHOOK_FORWARDER_ and the flag in capitals. */
+void option_variable(const struct option_row *row, char *name, size_t size);
+/* systemd's credential of a secret: its flag without `-file`. */
+void option_credential(const struct option_row *row, char *name, size_t size);
+
+#endif /* OPTIONS_TABLE_H */
