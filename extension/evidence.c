@@ -6,7 +6,7 @@
  * binomial", Biometrika 26 (1934). The upper bound is the rate under which as few errors have the
  * probability alpha, the lower one that under which as many have it. Both tails are values of the
  * incomplete beta function, which is computed by its continued fraction (DiDonato, Morris: "Algorithm
- * 708", ACM TOMS 18 (1992), evaluated as Lentz does). The factor before it is written as a binomial
+ * 708", ACM TOMS 18, 1992). The factor before it is written as a binomial
  * probability and computed by the saddle-point expansion of Loader ("Fast and accurate computation
  * of binomial probabilities", 2000): differences of log-gamma functions would leave three digits of
  * 1e12 requests.
@@ -75,36 +75,43 @@ beta_factor(double a, double b, double x, double y)
 
 /* --- The incomplete beta function ---------------------------------------------------------- */
 
-/* Keeps a partial denominator of Lentz's method away from 0. */
+/*
+ * I_x(a, b) divided by x^a y^b / B(a, b), for lambda = a - (a + b) x >= 0: BFRAC of Algorithm 708. The
+ * caller knows lambda, which is lost when x is rounded.
+ */
 static double
-not_zero(double value)
+beta_fraction(double a, double b, double x, double y, double lambda)
 {
-	return fabs(value) < DBL_MIN / DBL_EPSILON ? DBL_MIN / DBL_EPSILON : value;
-}
+	double c = 1 + lambda, c0 = b / a, c1 = 1 + 1 / a;
+	double p = 1, s = a + 1;
+	double numerator[2] = {0, 1}, denominator[2] = {1, c / c1};
+	double value = c1 / c;
 
-/* The continued fraction for x < (a + 1) / (a + b + 2). */
-static double
-beta_fraction(double a, double b, double x)
-{
-	double c = 1;
-	double d = 1 / not_zero(1 - (a + b) * x / (a + 1));
-	double value = d;
-
-	for (int m = 1; m <= MOST_TERMS; m++)
+	for (int n = 1; n <= MOST_TERMS; n++)
 	{
-		double even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
-		double odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
-		double change;
+		double t = n / a, w = n * (b - n) * x, e = a / s;
+		double alpha = p * (p + c0) * e * e * (w * x);
+		double before = value;
+		double beta, next;
 
-		d = 1 / not_zero(1 + even * d);
-		c = not_zero(1 + even / c);
-		value *= d * c;
-		d = 1 / not_zero(1 + odd * d);
-		c = not_zero(1 + odd / c);
-		change = d * c;
-		value *= change;
-		if (fabs(change - 1) <= PRECISION)
+		e = (1 + t) / (c1 + t + t);
+		beta = n + w / s + e * (c + n * (y + 1));
+		p = 1 + t;
+		s += 2;
+
+		next = alpha * numerator[0] + beta * numerator[1];
+		numerator[0] = numerator[1];
+		numerator[1] = next;
+		next = alpha * denominator[0] + beta * denominator[1];
+		denominator[0] = denominator[1];
+		denominator[1] = next;
+		value = numerator[1] / denominator[1];
+		if (fabs(value - before) <= PRECISION * value)
 			break;
+		numerator[0] /= denominator[1];
+		denominator[0] /= denominator[1];
+		numerator[1] = value;
+		denominator[1] = 1;
 	}
 	return value;
 }
@@ -113,13 +120,15 @@ beta_fraction(double a, double b, double x)
 static double
 beta_regularised(double a, double b, double x, double y)
 {
+	double lambda = a > b ? (a + b) * y - b : a - (a + b) * x;
+
 	if (x <= 0)
 		return 0;
 	if (y <= 0)
 		return 1;
-	if (x < (a + 1) / (a + b + 2))
-		return beta_factor(a, b, x, y) * beta_fraction(a, b, x) / a;
-	return 1 - beta_factor(b, a, y, x) * beta_fraction(b, a, y) / b;
+	if (lambda >= 0)
+		return beta_factor(a, b, x, y) * beta_fraction(a, b, x, y, lambda);
+	return 1 - beta_factor(a, b, x, y) * beta_fraction(b, a, y, x, -lambda);
 }
 
 /* The normal deviate that is exceeded with probability p; Abramowitz, Stegun 26.2.23, within 4.5e-4. */
@@ -269,7 +278,14 @@ gamma_series(double a, double x)
 	return gamma_factor(a, x) * sum;
 }
 
-/* Q(a, x), for x >= a + 1: its continued fraction (Abramowitz, Stegun 6.5.31). */
+/* Keeps a partial denominator of Lentz's method away from 0. */
+static double
+not_zero(double value)
+{
+	return fabs(value) < DBL_MIN / DBL_EPSILON ? DBL_MIN / DBL_EPSILON : value;
+}
+
+/* Q(a, x), for x >= a + 1: its continued fraction (Abramowitz, Stegun 6.5.31), as Lentz evaluates it. */
 static double
 gamma_fraction(double a, double x)
 {

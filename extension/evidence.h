@@ -118,6 +118,10 @@ extern struct evidence_verdict evidence_judge(const struct evidence_counts *coun
 											  const struct evidence_counts *other,
 											  const struct evidence_limits *limits);
 
+/* Whether a rate is shown to be more than twice another. */
+extern bool evidence_much_worse(int64_t errors, int64_t requests, int64_t other_errors,
+								int64_t other_requests);
+
 /* --- evidence_guard.c --------------------------------------------------------------------- */
 
 /* Above it the guard rolls back. */
@@ -136,18 +140,22 @@ struct evidence_minute
 struct evidence_guard
 {
 	double statistic;
+	bool alarm;	  /* it is above the threshold, and not because both sides are bad */
 	size_t first; /* place of the run's first minute; meaningless while the statistic is 0 */
 	int64_t requests;
 	int64_t errors;
 	int64_t legacy_requests; /* that it was compared with, when it last was above the threshold */
 	int64_t legacy_errors;
-	int64_t excused; /* how often legacy was as bad, so that it began anew */
+	double legacy_statistic; /* the same of legacy, but never far above the threshold */
+	size_t legacy_first;	 /* place of its first minute */
+	int64_t excused;		 /* how often legacy was as bad, so that it began anew */
 };
 
 /*
  * Adds minutes[place], after minutes[0 .. place - 1] have been added, in order of time. When the
- * statistic passes the threshold while legacy is as bad, over the same minutes and as many before
- * as give it min_requests, that is no fault of unified: the statistic begins anew at 0.
+ * statistic passes the threshold it is compared with legacy, over the same minutes and as many before
+ * as give legacy min_requests. Where legacy is as bad, that is no fault of unified: the statistic begins
+ * anew at 0. Legacy below min_requests excuses nothing.
  */
 extern void evidence_guard_add(struct evidence_guard *guard, const struct evidence_minute *minutes,
 							   size_t place, const struct evidence_limits *limits);

@@ -12,6 +12,9 @@
 
 #include <math.h>
 
+/* From here it takes 1,400 good requests to fall below the threshold, at the default limits. */
+#define LEGACY_STATISTIC_LIMIT (2 * EVIDENCE_GUARD_THRESHOLD)
+
 /* What a minute's counts say for the critical and against the warning rate. */
 static double
 log_likelihood_ratio(int64_t requests, int64_t errors, const struct evidence_limits *limits)
@@ -28,24 +31,58 @@ log_likelihood_ratio(int64_t requests, int64_t errors, const struct evidence_lim
 	return ratio;
 }
 
-/* Whether legacy is as bad: in the minutes of the run, and as many before as give it min_requests. */
-static bool
-legacy_is_as_bad(struct evidence_guard *guard, const struct evidence_minute *minutes, size_t place,
-				 const struct evidence_limits *limits)
+/*
+ * The same test of legacy. It is capped, so that it is over soon after legacy is well again, however bad
+ * it was: its answer is about now.
+ */
+static void
+legacy_add(struct evidence_guard *guard, const struct evidence_minute *minute, size_t place,
+		   const struct evidence_limits *limits)
 {
-	struct evidence_counts unified = {.requests = guard->requests, .errors = guard->errors};
+	double statistic = guard->legacy_statistic +
+					   log_likelihood_ratio(minute->legacy_requests, minute->legacy_errors, limits);
+
+	if (guard->legacy_statistic == 0)
+		guard->legacy_first = place;
+	guard->legacy_statistic = !(statistic > 0)					   ? 0
+							  : statistic < LEGACY_STATISTIC_LIMIT ? statistic
+																   : LEGACY_STATISTIC_LIMIT;
+}
+
+/* What legacy had from minutes[first] to minutes[place], and as far back as gives min_requests. */
+static struct evidence_counts
+legacy_counts(const struct evidence_minute *minutes, size_t first, size_t place,
+			  const struct evidence_limits *limits)
+{
 	struct evidence_counts legacy = {0};
 
-	for (size_t i = place + 1; i-- > 0 && (i >= guard->first || legacy.requests < limits->min_requests);)
+	for (size_t i = place + 1; i-- > 0 && (i >= first || legacy.requests < limits->min_requests);)
 	{
 		legacy.requests += minutes[i].legacy_requests;
 		legacy.errors += minutes[i].legacy_errors;
 	}
-	guard->legacy_requests = legacy.requests;
-	guard->legacy_errors = legacy.errors;
-	if (evidence_judge(&legacy, NULL, limits).errors != EVIDENCE_CRITICAL)
-		return false;
-	return evidence_judge(&unified, &legacy, limits).severity == EVIDENCE_ENVIRONMENTAL;
+	return legacy;
+}
+
+/*
+ * Whether legacy is as bad: by its rate in the minutes of the run, or, since a fault may have begun in
+ * the middle of the run, by its own statistic, in the minutes of that.
+ */
+static bool
+legacy_is_as_bad(const struct evidence_guard *guard, const struct evidence_minute *minutes,
+				 size_t place, const struct evidence_counts *legacy,
+				 const struct evidence_limits *limits)
+{
+	struct evidence_counts compared = *legacy;
+
+	if (evidence_judge(legacy, NULL, limits).errors != EVIDENCE_CRITICAL)
+	{
+		if (guard->legacy_statistic <= EVIDENCE_GUARD_THRESHOLD)
+			return false;
+		compared = legacy_counts(minutes, guard->legacy_first, place, limits);
+	}
+	return compared.requests >= limits->min_requests &&
+		   !evidence_much_worse(guard->errors, guard->requests, compared.errors, compared.requests);
 }
 
 void
@@ -55,7 +92,10 @@ evidence_guard_add(struct evidence_guard *guard, const struct evidence_minute *m
 	const struct evidence_minute *minute = &minutes[place];
 	double statistic = guard->statistic +
 					   log_likelihood_ratio(minute->requests, minute->errors, limits);
+	struct evidence_counts legacy;
 
+	legacy_add(guard, minute, place, limits);
+	guard->alarm = false;
 	if (!(statistic > 0))
 	{
 		guard->statistic = 0;
@@ -67,10 +107,18 @@ evidence_guard_add(struct evidence_guard *guard, const struct evidence_minute *m
 	guard->statistic = statistic;
 	guard->requests += minute->requests;
 	guard->errors += minute->errors;
-	if (statistic > EVIDENCE_GUARD_THRESHOLD && legacy_is_as_bad(guard, minutes, place, limits))
+	if (statistic <= EVIDENCE_GUARD_THRESHOLD)
+		return;
+
+	legacy = legacy_counts(minutes, guard->first, place, limits);
+	guard->legacy_requests = legacy.requests;
+	guard->legacy_errors = legacy.errors;
+	if (legacy_is_as_bad(guard, minutes, place, &legacy, limits))
 	{
 		guard->statistic = 0;
 		guard->requests = guard->errors = 0;
 		guard->excused++;
 	}
+	else
+		guard->alarm = true;
 }

@@ -55,6 +55,13 @@ measure_level(const struct measure *measure)
 	return EVIDENCE_HEALTHY;
 }
 
+bool
+evidence_much_worse(int64_t errors, int64_t requests, int64_t other_errors, int64_t other_requests)
+{
+	return evidence_lower_bound(errors, requests, EVIDENCE_ALPHA) >
+		   MUCH_WORSE * evidence_upper_bound(other_errors, other_requests, EVIDENCE_ALPHA);
+}
+
 /* Whether the other side is as bad: at that level or above, and this one not shown to be much worse. */
 static bool
 measure_excused(const struct measure *measure, enum evidence_severity level,
@@ -64,8 +71,7 @@ measure_excused(const struct measure *measure, enum evidence_severity level,
 	int64_t two = level == EVIDENCE_CRITICAL ? other->at_critical : other->at_warning;
 
 	return measure_level(other) >= level &&
-		   evidence_lower_bound(one, measure->requests, EVIDENCE_ALPHA) <=
-			   MUCH_WORSE * evidence_upper_bound(two, other->requests, EVIDENCE_ALPHA);
+		   !evidence_much_worse(one, measure->requests, two, other->requests);
 }
 
 static bool
