@@ -152,17 +152,20 @@ log_trigger(FunctionCallInfo fcinfo, const char *name, TriggerEvent event)
 
 /* --- Hashed senders ----------------------------------------------------------------------- */
 
+/* Caller is connected to SPI. */
 static bool
-read_key(FunctionCallInfo fcinfo, uint8 *key)
+read_key(FunctionCallInfo fcinfo, const char *name, uint8 *key)
 {
 	static LogPlan plan = {
-		"SELECT secret FROM %s.webhook_routing_secrets WHERE name = 'sender_hash'",
+		"SELECT secret FROM %s.webhook_routing_secrets WHERE name = $1",
 	};
+	Datum value = CStringGetTextDatum(name);
 	bool isnull;
 	bytea *secret;
 
-	if (SPI_execute_plan(log_plan(fcinfo, &plan, 0, NULL), NULL, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the key of hashed senders");
+	if (SPI_execute_plan(log_plan(fcinfo, &plan, 1, (Oid[]){TEXTOID}), &value, NULL, false, 1) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not read the key \"%s\"", name);
 	if (SPI_processed == 0)
 		return false;
 	secret = DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
@@ -170,35 +173,42 @@ read_key(FunctionCallInfo fcinfo, uint8 *key)
 	if (VARSIZE_ANY_EXHDR(secret) != LOG_KEY_BYTES)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("the key of hashed senders is not %d bytes long", LOG_KEY_BYTES)));
+				 errmsg("the key \"%s\" is not %d bytes long", name, LOG_KEY_BYTES)));
 	memcpy(key, VARDATA_ANY(secret), LOG_KEY_BYTES);
 	return true;
 }
 
 /* Two backends may be here at once: one key stays, and both use that one. */
 static void
-make_key(FunctionCallInfo fcinfo, uint8 *key)
+make_key(FunctionCallInfo fcinfo, const char *name, uint8 *key)
 {
 	static LogPlan plan = {
-		"INSERT INTO %s.webhook_routing_secrets (name, secret) VALUES ('sender_hash', $1)"
+		"INSERT INTO %s.webhook_routing_secrets (name, secret) VALUES ($1, $2)"
 		" ON CONFLICT DO NOTHING",
 	};
 	bytea *secret = palloc(VARHDRSZ + LOG_KEY_BYTES);
-	Datum value = PointerGetDatum(secret);
+	Datum values[] = {CStringGetTextDatum(name), PointerGetDatum(secret)};
 
 	SET_VARSIZE(secret, VARHDRSZ + LOG_KEY_BYTES);
 	if (!pg_strong_random(VARDATA(secret), LOG_KEY_BYTES))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not make a key for hashed senders")));
-	if (SPI_execute_plan(log_plan(fcinfo, &plan, 1, (Oid[]){BYTEAOID}), &value, NULL, false,
+				 errmsg("could not make the key \"%s\"", name)));
+	if (SPI_execute_plan(log_plan(fcinfo, &plan, 2, (Oid[]){TEXTOID, BYTEAOID}), values, NULL, false,
 						 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not store the key of hashed senders");
-	if (!read_key(fcinfo, key))
+		elog(ERROR, "could not store the key \"%s\"", name);
+	if (!read_key(fcinfo, name, key))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("the key of hashed senders was made by a concurrent transaction"),
+				 errmsg("the key \"%s\" was made by a concurrent transaction", name),
 				 errhint("Run the transaction again.")));
+}
+
+void
+log_key(FunctionCallInfo fcinfo, const char *name, uint8 *key)
+{
+	if (!read_key(fcinfo, name, key))
+		make_key(fcinfo, name, key);
 }
 
 static bool
@@ -239,8 +249,7 @@ log_sender_key(FunctionCallInfo fcinfo, const LogSettings *settings, uint8 *key)
 	if (!settings->hash_senders)
 		return false;
 	SPI_connect();
-	if (!read_key(fcinfo, key))
-		make_key(fcinfo, key);
+	log_key(fcinfo, LOG_SENDER_KEY, key);
 	SPI_finish();
 	return true;
 }
@@ -304,7 +313,7 @@ routing_sender_hash(PG_FUNCTION_ARGS)
 	bool found;
 
 	SPI_connect();
-	found = read_key(fcinfo, key);
+	found = read_key(fcinfo, LOG_SENDER_KEY, key);
 	SPI_finish();
 	if (!found)
 		PG_RETURN_NULL();

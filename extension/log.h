@@ -7,6 +7,7 @@
  *	 log.c		log_begin				before the statement: are senders to be hashed?
  *				log_hash				each row: puts the hash in the place of the sender
  *	 rollup.c	log_count				after the statement: folds its rows into the rollups
+ *	 repeated.c							an error of a message that has failed before is told apart
  *	 remember.c	log_remember			after the statement: notes which domain each sender was last in
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -42,8 +43,14 @@ extern void log_settings_read(FunctionCallInfo fcinfo, LogSettings *settings);
 /* Raises, as the log does for a row that is older than settings.oldest; id is a uuid. */
 extern void log_refuse_expired(Datum id, TimestampTz created_at) pg_attribute_noreturn();
 
-/* The key of hashed senders has as many. */
+/*
+ * The keys in webhook_routing_secrets: of hashed senders, and of messages that have failed. Each is made
+ * when it is first needed. Caller of log_key() is connected to SPI.
+ */
+#define LOG_SENDER_KEY "sender_hash"
+#define LOG_MESSAGE_KEY "message_hash"
 #define LOG_KEY_BYTES 32
+extern void log_key(FunctionCallInfo fcinfo, const char *name, uint8 *key);
 
 /* Whether senders are hashed; then finds the key, and makes it if there is none. */
 extern bool log_sender_key(FunctionCallInfo fcinfo, const LogSettings *settings, uint8 *key);
@@ -64,6 +71,20 @@ typedef struct LogPlan
 
 /* Caller is connected to SPI. */
 extern SPIPlanPtr log_plan(FunctionCallInfo fcinfo, LogPlan *kept, int nargs, const Oid *types);
+
+/* For log_error_repeated(), as long as a statement lasts. Starts zeroed. */
+typedef struct LogFailures
+{
+	bool has_key;
+	uint8 key[LOG_KEY_BYTES];
+} LogFailures;
+
+/*
+ * Whether an error of that message was counted before, for that domain and side; from now on it was.
+ * Not connected to SPI.
+ */
+extern bool log_error_repeated(FunctionCallInfo fcinfo, LogFailures *failures, const text *domain,
+							   const text *routed_to, const text *message_id);
 
 /* Raises unless called as a trigger for that event (the TRIGGER_EVENT bits of an INSERT). */
 extern TriggerData *log_trigger(FunctionCallInfo fcinfo, const char *name, TriggerEvent event);

@@ -9,7 +9,8 @@
  * never more rows than there were writers at once. Readers add the rows up.
  *
  * Rows are read from the trigger's transition table, so a row that ON CONFLICT passed over is not
- * counted, and a batch that is stored again changes nothing.
+ * counted, and a batch that is stored again changes nothing. An error of a message that has failed
+ * before is an error like any other in the statistics, and left out where health and guard judge.
  */
 #include "log.h"
 
@@ -54,11 +55,12 @@ typedef struct RollupGroup
 
 	int64 requests;
 	int64 errors;
-	int64 skipped; /* no attempt was made, so there is no latency */
+	int64 repeated_errors; /* of a message whose error was counted before */
+	int64 skipped;		   /* no attempt was made, so there is no latency; without repeated errors */
 	int64 above_250_ms;
 	int64 above_1000_ms;
-	int64 reached_warning; /* at or above it, as the warning is defined */
-	int64 above_critical;
+	int64 reached_warning; /* at or above it, as the warning is defined; without repeated errors */
+	int64 above_critical;  /* without repeated errors */
 	TimestampTz first_request;
 	TimestampTz last_request;
 	LatencySketch latency;
@@ -75,6 +77,7 @@ typedef struct RollupColumns
 	int routed_to;
 	int config_version;
 	int status;
+	int message_id;
 	int response_time_ms;
 } RollupColumns;
 
@@ -83,6 +86,7 @@ typedef struct Rollup
 	FunctionCallInfo fcinfo;
 	LogSettings settings;
 	RollupColumns columns;
+	LogFailures failures;
 	Oid sketch_type;
 	int used;
 	RollupGroup *groups[MAX_GROUPS]; /* allocated up to the most that were ever used */
@@ -106,12 +110,12 @@ text_is(const text *one, const char *other)
 
 /* --- Writing a group ---------------------------------------------------------------------- */
 
-/* $1 to $5 say which rollup it is, $6 to $15 what is added, $16 is a row's id. */
+/* $1 to $5 say which rollup it is, $6 to $16 what is added, $17 is a row's id. */
 enum
 {
 	FIND_PARAMETERS = 5,
-	INSERT_PARAMETERS = 15,
-	UPDATE_PARAMETERS = 16
+	INSERT_PARAMETERS = 16,
+	UPDATE_PARAMETERS = 17
 };
 
 static LogPlan find_plan = {
@@ -124,8 +128,8 @@ static LogPlan find_plan = {
 static LogPlan insert_plan = {
 	"INSERT INTO %s.webhook_routing_rollups (minute, domain, routed_to, webhook_name, config_version,"
 	" requests, errors, skipped, above_250_ms, above_1000_ms, reached_warning, above_critical,"
-	" latency, first_request, last_request)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+	" latency, first_request, last_request, repeated_errors)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
 };
 
 static LogPlan update_plan = {
@@ -134,8 +138,9 @@ static LogPlan update_plan = {
 	" above_250_ms = above_250_ms + $9, above_1000_ms = above_1000_ms + $10,"
 	" reached_warning = reached_warning + $11, above_critical = above_critical + $12,"
 	" latency = %s.latency_sketch_merge(latency, $13),"
-	" first_request = least(first_request, $14), last_request = greatest(last_request, $15)"
-	" WHERE id = $16",
+	" first_request = least(first_request, $14), last_request = greatest(last_request, $15),"
+	" repeated_errors = repeated_errors + $16"
+	" WHERE id = $17",
 };
 
 static void
@@ -145,7 +150,7 @@ group_execute(Rollup *rollup, LogPlan *plan, Datum *values, const char *nulls, i
 	Oid types[UPDATE_PARAMETERS] = {
 		TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, INT8OID,
 		INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID,
-		rollup->sketch_type, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID};
+		rollup->sketch_type, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, UUIDOID};
 	int result = SPI_execute_plan(log_plan(rollup->fcinfo, plan, nargs, types),
 								  values, nulls, false, 0);
 
@@ -157,7 +162,7 @@ group_execute(Rollup *rollup, LogPlan *plan, Datum *values, const char *nulls, i
 static void
 group_write(Rollup *rollup, const RollupGroup *group)
 {
-	char nulls[UPDATE_PARAMETERS + 1] = "                ";
+	char nulls[UPDATE_PARAMETERS + 1] = "                 ";
 	Datum values[UPDATE_PARAMETERS] = {
 		TimestampTzGetDatum(group->key.minute),
 		PointerGetDatum(group->key.domain),
@@ -174,6 +179,7 @@ group_write(Rollup *rollup, const RollupGroup *group)
 		sketch_store(&group->latency),
 		TimestampTzGetDatum(group->first_request),
 		TimestampTzGetDatum(group->last_request),
+		Int64GetDatum(group->repeated_errors),
 	};
 
 	if (group->key.no_config_version)
@@ -279,6 +285,17 @@ key_of(const RollupColumns *columns, TupleTableSlot *row, TimestampTz created_at
 	return key;
 }
 
+/* Whether this error row is one of a message that was counted before. */
+static bool
+is_repeated(Rollup *rollup, TupleTableSlot *row, const RollupKey *key)
+{
+	bool isnull;
+	Datum message_id = slot_getattr(row, rollup->columns.message_id, &isnull);
+
+	return !isnull && log_error_repeated(rollup->fcinfo, &rollup->failures, key->domain,
+										 key->routed_to, DatumGetTextPP(message_id));
+}
+
 static void
 rollup_add(Rollup *rollup, TupleTableSlot *row)
 {
@@ -290,6 +307,7 @@ rollup_add(Rollup *rollup, TupleTableSlot *row)
 	double response_time;
 	RollupKey key;
 	RollupGroup *group;
+	bool repeated = false;
 
 	if (created_at < rollup->settings.oldest)
 		log_refuse_expired(slot_getattr(row, columns->id, &isnull), created_at);
@@ -302,19 +320,25 @@ rollup_add(Rollup *rollup, TupleTableSlot *row)
 	group = group_of(rollup, &key);
 	group->requests++;
 	if (!text_is(status, "success"))
+	{
 		group->errors++;
+		repeated = is_repeated(rollup, row, &key);
+	}
+	group->repeated_errors += repeated;
 	if (created_at < group->first_request)
 		group->first_request = created_at;
 	if (created_at > group->last_request)
 		group->last_request = created_at;
 	if (no_response_time)
 	{
-		group->skipped++;
+		group->skipped += !repeated;
 		return;
 	}
 	sketch_add(&group->latency, response_time);
 	group->above_250_ms += response_time > META_MEDIAN_MS;
 	group->above_1000_ms += response_time > META_SLOW_MS;
+	if (repeated)
+		return;
 	group->reached_warning += response_time >= rollup->settings.warning_ms;
 	group->above_critical += response_time > rollup->settings.critical_ms;
 }
@@ -343,6 +367,7 @@ webhook_routing_log_count(PG_FUNCTION_ARGS)
 		.routed_to = SPI_fnumber(table, "routed_to"),
 		.config_version = SPI_fnumber(table, "config_version"),
 		.status = SPI_fnumber(table, "status"),
+		.message_id = SPI_fnumber(table, "message_id"),
 		.response_time_ms = SPI_fnumber(table, "response_time_ms"),
 	};
 

@@ -125,7 +125,7 @@ END $$;
 SELECT p.* FROM (VALUES (597, 0), (598, 0), (946, 1), (947, 1), (2994, 0), (2995, 0), (4741, 1), (4742, 1)) t (n, k),
 	LATERAL proof(n, k) p;
 SELECT routing_requests_needed(0, 0, 0.5), routing_requests_needed(1, 1, 0.1) + 1, routing_requests_needed(0, 0, 5) AS p95;
-SELECT * FROM routing_error_bounds(1, 10);
+SELECT round(low_pct::numeric, 6), round(high_pct::numeric, 6) FROM routing_error_bounds(1, 10);
 -- The errors of 59 requests are far from shown, their P95 just.
 BEGIN;
 SELECT count(*) FROM update_routing_settings('{"warning_error_rate_pct": 99, "critical_error_rate_pct": 100}');

@@ -174,7 +174,7 @@ SELECT sum(requests) AS requests FROM webhook_routing_rollups;
 -- With hash_senders a keyed hash takes the place of sender and message id, in batches and by hand,
 -- for each the same; NULL stays NULL.
 TRUNCATE webhook_routing_logs, webhook_routing_rollups;
-SELECT count(*) AS keys FROM webhook_routing_secrets;
+SELECT count(*) AS keys FROM webhook_routing_secrets WHERE name = 'sender_hash';
 SELECT routing_sender_hash('250788000001') IS NULL AS never_hashed;
 SET client_min_messages = warning;
 SELECT hash_senders FROM update_routing_settings('{"hash_senders": true}', 'test');
@@ -184,7 +184,7 @@ INSERT INTO webhook_routing_logs (webhook_name, routed_to, status, from_number, 
 VALUES ('wa-webhook', 'legacy', 'success', '25078800001', 'by hand'),
        ('wa-webhook', 'legacy', 'success', NULL, 'by hand'),
        ('wa-webhook', 'legacy', 'success', routing_sender_hash('25078800001'), 'by hand');
-SELECT count(*) AS keys, min(octet_length(secret)) AS bytes FROM webhook_routing_secrets;
+SELECT count(*) AS keys, min(octet_length(secret)) AS bytes FROM webhook_routing_secrets WHERE name = 'sender_hash';
 SELECT count(*) FILTER (WHERE from_number ~ '^hmac:[0-9a-f]{32}$') AS senders,
        count(DISTINCT from_number) AS different_senders,
        count(*) FILTER (WHERE message_id ~ '^hmac:[0-9a-f]{32}$') AS messages,
@@ -196,7 +196,7 @@ SELECT count(*) AS by_hand, count(DISTINCT from_number) AS senders,
   FROM webhook_routing_logs WHERE reason = 'by hand';
 -- HMAC-SHA-256 as RFC 2104 has it, from sha256() alone.
 WITH key AS (
-	SELECT k.secret || decode(repeat('00', 32), 'hex') AS block FROM webhook_routing_secrets k
+	SELECT k.secret || decode(repeat('00', 32), 'hex') AS block FROM webhook_routing_secrets k WHERE name = 'sender_hash'
 ), pads AS (
 	SELECT string_agg(set_byte('\x00', 0, get_byte(block, i) # 54), '' ORDER BY i) AS inner_pad,
 	       string_agg(set_byte('\x00', 0, get_byte(block, i) # 92), '' ORDER BY i) AS outer_pad

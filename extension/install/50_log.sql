@@ -113,7 +113,7 @@ COMMENT ON TABLE @extschema@.webhook_routing_secrets IS
 	'Keys that are made when first needed; granted to nobody. Deleting one breaks the link to what '
 	'was hashed with it';
 COMMENT ON COLUMN @extschema@.webhook_routing_secrets.name IS
-	'sender_hash: the key of hashed senders and message ids';
+	'sender_hash: the key of hashed senders and message ids; message_hash: of messages that failed';
 COMMENT ON COLUMN @extschema@.webhook_routing_secrets.secret IS
 	'32 random bytes';
 COMMENT ON COLUMN @extschema@.webhook_routing_secrets.created_at IS

@@ -53,15 +53,17 @@ COMMENT ON COLUMN @extschema@.webhook_routing_rollups.requests IS
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.errors IS
 	'Attempts that were no success';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.skipped IS
-	'Attempts without a response time: not made, and not among the latencies';
+	'Attempts without a response time: not made, and not among the latencies; repeated errors left out';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.above_250_ms IS
 	'Latencies above 250 ms, which WhatsApp wants to be half of them at most';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.above_1000_ms IS
 	'Latencies above one second, which WhatsApp wants to be less than 1 %';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.reached_warning IS
-	'Latencies at or above the warning limit (warning_p95_ms) in force when they were stored';
+	'Latencies at or above the warning limit (warning_p95_ms) in force when they were stored; repeated '
+	'errors left out';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.above_critical IS
-	'Latencies above the critical limit (critical_p95_ms) in force when they were stored';
+	'Latencies above the critical limit (critical_p95_ms) in force when they were stored; repeated errors '
+	'left out';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.latency IS
 	'Latencies in milliseconds';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.first_request IS
@@ -70,12 +72,28 @@ COMMENT ON COLUMN @extschema@.webhook_routing_rollups.last_request IS
 	'Latest created_at';
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.repeated_errors IS
 	'Of the errors, those of a message that had failed there before: Meta delivers it again and again';
-COMMENT ON INDEX @extschema@.webhook_routing_rollups_minute_idx IS
-	'Finds the last hour, for statistics';
 COMMENT ON INDEX @extschema@.webhook_routing_rollups_domain_idx IS
 	'Goes back in time for one side of a domain, for health';
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.webhook_routing_rollups', '');
+
+-- What has failed once, so that it is counted once where health and guard judge (extension/repeated.c).
+CREATE TABLE @extschema@.webhook_routing_failed_messages (
+	message_hash bigint      NOT NULL,
+	seen_at      timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX webhook_routing_failed_messages_idx
+	ON @extschema@.webhook_routing_failed_messages (message_hash);
+COMMENT ON TABLE @extschema@.webhook_routing_failed_messages IS
+	'Messages that have failed in the last 8 days, as hashes: Meta delivers them again for 7';
+COMMENT ON COLUMN @extschema@.webhook_routing_failed_messages.message_hash IS
+	'Keyed hash of domain, side and message id, which nobody can turn back';
+COMMENT ON COLUMN @extschema@.webhook_routing_failed_messages.seen_at IS
+	'When its first error was stored';
+COMMENT ON INDEX @extschema@.webhook_routing_failed_messages_idx IS
+	'Finds a message that fails again';
+
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.webhook_routing_failed_messages', '');
 
 -- The last hour in whole minutes: the minute that runs, and those that reach into the hour before
 -- now; so 60 to 61 minutes. A minute that has not begun, from a clock that is ahead, is left out.

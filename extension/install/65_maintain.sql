@@ -118,6 +118,8 @@ DECLARE
 	attempts     CONSTANT integer := 20;
 	-- Rollups outlive the rows they count: a rollout is judged by its whole course.
 	rollups_kept CONSTANT interval := '90 days';
+	-- Meta delivers a message again for 7 days.
+	failed_kept  CONSTANT interval := '8 days';
 	today        CONSTANT date := now()::date;
 	retention    interval;
 	idle_after   interval;
@@ -189,6 +191,13 @@ BEGIN
 		RETURN QUERY VALUES ('deleted', 'webhook_routing_conversations',
 							 format('%s idle for longer than %s, %s with a newer row', removed,
 									idle_after, doubled));
+	END IF;
+
+	DELETE FROM @extschema@.webhook_routing_failed_messages WHERE seen_at < now() - failed_kept;
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	IF removed > 0 THEN
+		RETURN QUERY VALUES ('deleted', 'webhook_routing_failed_messages',
+							 format('%s rows older than %s', removed, failed_kept));
 	END IF;
 
 	-- Partitions of other names are somebody else's and stay.
