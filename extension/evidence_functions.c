@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -21,6 +22,7 @@ PG_FUNCTION_INFO_V1(routing_error_bounds);
 PG_FUNCTION_INFO_V1(routing_requests_needed);
 PG_FUNCTION_INFO_V1(routing_chi_square_p);
 PG_FUNCTION_INFO_V1(webhook_routing_judge);
+PG_FUNCTION_INFO_V1(webhook_routing_guard_run);
 
 static Datum
 row_of(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
@@ -95,15 +97,22 @@ routing_chi_square_p(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(evidence_chi_square_p(statistic, degrees));
 }
 
+/* The numbers of a plain array of so many. */
+static const int64 *
+numbers_from(ArrayType *array, int count)
+{
+	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] != count || ARR_HASNULL(array))
+		elog(ERROR, "expected a list of %d numbers", count);
+	return (const int64 *) ARR_DATA_PTR(array);
+}
+
 /* Raises unless the array can be a struct evidence_counts. */
 static struct evidence_counts
 counts_from(ArrayType *array)
 {
-	int64 *figures = (int64 *) ARR_DATA_PTR(array);
+	const int64 *figures = numbers_from(array, COUNTS);
 	struct evidence_counts counts;
 
-	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] != COUNTS || ARR_HASNULL(array))
-		elog(ERROR, "the counts of a side are %d numbers", COUNTS);
 	counts = (struct evidence_counts){
 		.requests = figures[0],
 		.errors = figures[1],
@@ -150,5 +159,60 @@ webhook_routing_judge(PG_FUNCTION_ARGS)
 	values[5] = Float8GetDatum(100 * verdict.error_high);
 	values[6] = Int64GetDatum(verdict.needed);
 	nulls[6] = verdict.needed < 0;
+	PG_RETURN_DATUM(row_of(fcinfo, values, nulls));
+}
+
+/* The guard's state after all minutes, given in four arrays. */
+static struct evidence_guard
+guard_over(FunctionCallInfo fcinfo, const struct evidence_limits *limits)
+{
+	ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
+	int count = ARR_NDIM(array) == 1 ? ARR_DIMS(array)[0] : 0;
+	const int64 *requests = numbers_from(array, count);
+	const int64 *errors = numbers_from(PG_GETARG_ARRAYTYPE_P(1), count);
+	const int64 *legacy_requests = numbers_from(PG_GETARG_ARRAYTYPE_P(2), count);
+	const int64 *legacy_errors = numbers_from(PG_GETARG_ARRAYTYPE_P(3), count);
+	struct evidence_minute *minutes = palloc(sizeof(*minutes) * count);
+	struct evidence_guard guard = {0};
+
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		check_errors(errors[i], requests[i]);
+		check_errors(legacy_errors[i], legacy_requests[i]);
+		minutes[i] = (struct evidence_minute){requests[i], errors[i], legacy_requests[i],
+											  legacy_errors[i]};
+		evidence_guard_add(&guard, minutes, i, limits);
+	}
+	pfree(minutes);
+	return guard;
+}
+
+/*
+ * webhook_routing_guard_run(requests bigint[], errors bigint[], legacy_requests bigint[], legacy_errors
+ * bigint[], warning_rate double precision, critical_rate double precision, min_requests integer)
+ */
+Datum
+webhook_routing_guard_run(PG_FUNCTION_ARGS)
+{
+	struct evidence_limits limits = {
+		.warning_rate = PG_GETARG_FLOAT8(4),
+		.critical_rate = PG_GETARG_FLOAT8(5),
+		.min_requests = PG_GETARG_INT32(6),
+	};
+	struct evidence_guard guard = guard_over(fcinfo, &limits);
+	Datum values[] = {
+		Float8GetDatum(guard.statistic),
+		BoolGetDatum(guard.alarm),
+		Int32GetDatum((int32) guard.first + 1),
+		Int64GetDatum(guard.requests),
+		Int64GetDatum(guard.errors),
+		Int64GetDatum(guard.legacy_requests),
+		Int64GetDatum(guard.legacy_errors),
+		Int64GetDatum(guard.excused),
+	};
+	bool nulls[lengthof(values)] = {false};
+
+	nulls[2] = guard.statistic == 0;
 	PG_RETURN_DATUM(row_of(fcinfo, values, nulls));
 }

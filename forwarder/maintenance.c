@@ -1,23 +1,32 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * maintenance.c: calls routing_maintain(), which makes partitions, drops expired ones and settles
- * decisions that were pending in the database when a forwarder was killed. Worker 0 does it, on a
- * connection of its own, since it may wait for locks: a moment after that has opened, in the
+ * maintenance.c: what the database wants to be called for, by worker 0, on a connection of its own,
+ * since it may wait for locks.
+ *
+ * routing_maintain() makes partitions, drops expired ones and settles decisions that were pending
+ * in the database when a forwarder was killed: a moment after the connection has opened, in the
  * minutes after any worker has had decisions committed as pending, and every hour.
  *
  * The moment is for forwarders that were cut off from the database with outcomes in their memory:
  * these come first, and what is settled then has nobody who knows its end.
+ *
+ * routing_guard() rolls back by itself where an operator has asked for it (automatic_rollback):
+ * every 15 s. What it decides reaches the workers as every other change does.
  */
 #include "forwarder.h"
+
+#include <string.h>
 
 #define HOUR_US 3600000000u
 /* Longer than any worker needs to reach a database that is back (retry.c) and to bring its rows. */
 #define MOMENT_US 5000000u
 /* A decision is pending for a minute at most; a little later it can be settled. */
 #define TICK_US 70000000u
+#define GUARD_US 15000000u
 
 static const struct database_statement STATEMENTS[] = {
     {"maintain", "SELECT routing_maintain()", 0, NULL},
+    {"guard", "SELECT domain, detail FROM routing_guard() WHERE action = 'rolled back'", 0, NULL},
 };
 
 /* loop_clock() when decisions were last committed as pending, by whatever worker; 0: never. */
@@ -70,6 +79,60 @@ static void maintenance_due(struct loop_timer *timer)
         maintenance->next_us = now + HOUR_US + id[15] * (HOUR_US / 2560);
 }
 
+/* A guard that the role may not call is told once for each connection, then left alone. */
+static void guard_refused(struct worker *worker, const PGresult *answer)
+{
+    struct maintenance *maintenance = &worker->maintenance;
+    struct log_line line;
+
+    maintenance->guard_forbidden = strcmp(database_sqlstate(answer), "42501") == 0;
+    if (!log_begin_limited(
+            &line, LOG_WARNING, "guard_failed",
+            maintenance->guard_forbidden
+                ? "routing_guard() is not allowed: nothing is rolled back by itself. "
+                  "As its owner: SELECT grant_routing_role('forwarder', '...')"
+                : "routing_guard() failed",
+            &worker->failures))
+        return;
+    log_text(&line, "sqlstate", database_sqlstate(answer));
+    log_text(&line, "detail", PQresultErrorField(answer, PG_DIAG_MESSAGE_PRIMARY));
+    log_end(&line);
+}
+
+/* One row for each domain that has brought it about; hardly ever any. */
+static void guard_answered(void *context, PGresult *answer)
+{
+    struct worker *worker = context;
+    struct log_line line;
+
+    if (answer != NULL && PQresultStatus(answer) != PGRES_TUPLES_OK)
+        guard_refused(worker, answer);
+    for (int row = 0; answer != NULL && row < PQntuples(answer); row++)
+        if (log_begin(&line, LOG_WARNING, "guard_rolled_back",
+                      "routing_guard() has switched routing off"))
+        {
+            log_text(&line, "domain", PQgetvalue(answer, row, 0));
+            log_text(&line, "detail", PQgetvalue(answer, row, 1));
+            log_end(&line);
+        }
+    PQclear(answer);
+}
+
+/* In a transaction of its own: an error of the one call takes nothing back of the other. */
+static void guard_due(struct loop_timer *timer)
+{
+    struct worker *worker = timer->owner;
+    struct maintenance *maintenance = &worker->maintenance;
+
+    loop_arm(&worker->loop, timer, worker->loop.now_us + GUARD_US);
+    if (maintenance->guard_forbidden || database_lag(&maintenance->link) > 0)
+        return;
+    database_turn(&maintenance->link);
+    if (database_query(&maintenance->link, "guard", 0, NULL, NULL, NULL, guard_answered, worker,
+                       NULL))
+        database_turn(&maintenance->link);
+}
+
 /* The connection is open. An earlier forwarder may have left decisions pending until now. */
 static void maintenance_ready(void *owner)
 {
@@ -77,7 +140,9 @@ static void maintenance_ready(void *owner)
 
     worker->maintenance.next_us = worker->loop.now_us;
     maintenance_note_pending(worker);
+    worker->maintenance.guard_forbidden = false;
     loop_arm(&worker->loop, &worker->maintenance.timer, worker->loop.now_us + MOMENT_US);
+    loop_arm(&worker->loop, &worker->maintenance.guard_timer, worker->loop.now_us + GUARD_US);
 }
 
 bool maintenance_open(struct worker *worker)
@@ -94,6 +159,7 @@ bool maintenance_open(struct worker *worker)
     link->became_ready = maintenance_ready;
     link->owner = worker;
     return loop_timer_open(&worker->loop, &worker->maintenance.timer, maintenance_due, worker) &&
+           loop_timer_open(&worker->loop, &worker->maintenance.guard_timer, guard_due, worker) &&
            database_open(link, &worker->loop, 8);
 }
 
@@ -109,4 +175,5 @@ void maintenance_close(struct worker *worker)
         return;
     database_close(&worker->maintenance.link);
     loop_timer_close(&worker->loop, &worker->maintenance.timer);
+    loop_timer_close(&worker->loop, &worker->maintenance.guard_timer);
 }

@@ -130,13 +130,16 @@ bool outcomes_settled(const struct worker *worker);
 /* An error of the database, to the operator: without what it might quote of a row. */
 void outcomes_complain(struct worker *worker, const PGresult *answer, const char *message);
 
-/* ---- maintenance.c: routing_maintain(), by worker 0, on a connection of its own ---- */
+/* ---- maintenance.c: routing_maintain() and routing_guard(), by worker 0, on a connection of its
+ * own ---- */
 
 struct maintenance
 {
     struct database link;
     struct loop_timer timer;
     uint64_t next_us; /* of the hourly call */
+    struct loop_timer guard_timer;
+    bool guard_forbidden; /* the role may not call it */
 };
 
 MUST_CHECK bool maintenance_open(struct worker *worker);

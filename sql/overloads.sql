@@ -79,6 +79,15 @@ UPDATE webhook_routing_domains SET percentage = 101 WHERE domain = 'jobs';
 SELECT count(*) > 0 AS found FROM validate_routing_config();
 SELECT domain, routed_to, severity FROM check_routing_health('1 hour') ORDER BY 1, 2;
 SELECT count(*) FROM check_routing_health();
+SELECT version FROM set_routing_enabled(true);
+SELECT version FROM update_routing_settings('{"automatic_rollback": true}');
+SELECT domain, action FROM routing_guard();
+RESET ROLE;
+INSERT INTO webhook_routing_logs (webhook_name, domain, routed_to, status, message_id)
+SELECT 'w', 'jobs', 'unified', 'error', n FROM generate_series(1, 10) n;
+SET ROLE regress_routing_operator;
+SELECT count(*) FROM check_routing_guard();
+SELECT domain, action FROM routing_guard();
 RESET ROLE;
 SELECT version, change FROM get_current_routing_config();
 

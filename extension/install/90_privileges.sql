@@ -46,6 +46,7 @@ AS $function$
 	 ' integer[], text[], text[], text[], text[], integer[], numeric[], bigint[], text[], text[],'
 	 ' text[], text[], integer[], double precision[], text[], text[], boolean[])'),
 	('{forwarder,operator}', 'EXECUTE ON FUNCTION @extschema@.routing_maintain()'),
+	('{forwarder,operator}', 'EXECUTE ON FUNCTION @extschema@.routing_guard()'),
 	('{operator}', 'SELECT ON TABLE @extschema@.webhook_routing_logs'),
 	('{operator}', 'SELECT ON TABLE @extschema@.webhook_routing_pending'),
 	('{operator}', 'SELECT ON TABLE @extschema@.webhook_routing_conversations'),
@@ -89,6 +90,10 @@ AS $function$
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_rollups'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.check_routing_health(interval)'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_evidence(interval)'),
+	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.check_routing_guard()'),
+	('{operator,viewer}',
+	 'EXECUTE ON FUNCTION @extschema@.webhook_routing_guard_run(bigint[], bigint[], bigint[], bigint[],'
+	 ' double precision, double precision, integer)'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_step()'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_step_began()'),
 	('{operator,viewer}',

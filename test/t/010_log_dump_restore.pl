@@ -28,6 +28,7 @@ my $state = q{
 		SELECT 'log ' || tableoid::regclass, l::text FROM webhook_routing_logs l
 		UNION ALL SELECT 'pending', p::text FROM webhook_routing_pending p
 		UNION ALL SELECT 'rollups', r::text FROM webhook_routing_rollups r
+		UNION ALL SELECT 'failed', f::text FROM webhook_routing_failed_messages f
 		UNION ALL SELECT 'secrets', s::text FROM webhook_routing_secrets s
 		UNION ALL SELECT 'conversations', c::text FROM webhook_routing_conversations c
 		UNION ALL SELECT 'partitions', c.relname || pg_get_expr(c.relpartbound, c.oid) || obj_description(c.oid)
@@ -62,6 +63,9 @@ $node->safe_psql('original', <<'SQL');
 	SELECT routing_maintain();
 	INSERT INTO webhook_routing_logs (webhook_name, routed_to, status, response_time_ms, created_at)
 	SELECT 'wa-webhook', 'legacy', 'error', 10 + n, now() + n * interval '20 days' FROM generate_series(-1, 1, 2) n;
+	-- Failed once, so that the next time is no news.
+	INSERT INTO webhook_routing_logs (webhook_name, domain, routed_to, status, message_id)
+	VALUES ('wa-webhook-jobs', 'jobs', 'legacy', 'error', 'wamid.poison');
 	SELECT update_routing_settings('{"hash_senders": true}');
 	INSERT INTO webhook_routing_logs (webhook_name, routed_to, status, from_number, message_id)
 	SELECT 'wa-webhook', 'legacy', 'success', '25078800' || n, 'wamid.' || n FROM generate_series(1, 20) n;
