@@ -13,10 +13,18 @@
  */
 #include "log.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "common/hmac.h"
 #include "common/sha2.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "webhook_routing.h"
 
 /* The first 64 bits of HMAC-SHA-256 over domain, side and message id, each but the last ended by a NUL. */
 static int64
@@ -42,26 +50,49 @@ failure_hash(const uint8 *key, const text *domain, const text *routed_to, const 
 	return hash;
 }
 
-static void
-execute(FunctionCallInfo fcinfo, LogPlan *plan, int64 hash, int expected)
+/*
+ * Looked up in the index itself: a plan that was made while the table was empty would read all of it for
+ * each error. The snapshot is new each time, so that what this statement has noted is seen.
+ */
+static bool
+is_noted(FunctionCallInfo fcinfo, int64 hash)
 {
-	Datum value = Int64GetDatum(hash);
-	int result = SPI_execute_plan(log_plan(fcinfo, plan, 1, (Oid[]){INT8OID}), &value, NULL, false, 1);
+	Relation table = table_open(webhook_routing_relation(fcinfo, "webhook_routing_failed_messages"),
+								AccessShareLock);
+	Oid index = webhook_routing_relation(fcinfo, "webhook_routing_failed_messages_idx");
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool found;
 
-	if (result != expected)
-		elog(ERROR, "could not look up a failed message: %s", SPI_result_code_string(result));
+	ScanKeyInit(&key, get_attnum(RelationGetRelid(table), "message_hash"), BTEqualStrategyNumber,
+				F_INT8EQ, Int64GetDatum(hash));
+	scan = systable_beginscan(table, index, true, snapshot, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(table, AccessShareLock);
+	return found;
+}
+
+/* Caller is connected to SPI. */
+static void
+note(FunctionCallInfo fcinfo, int64 hash)
+{
+	static LogPlan plan = {
+		"INSERT INTO %s.webhook_routing_failed_messages (message_hash) VALUES ($1)",
+	};
+	Datum value = Int64GetDatum(hash);
+	int result = SPI_execute_plan(log_plan(fcinfo, &plan, 1, (Oid[]){INT8OID}), &value, NULL, false, 0);
+
+	if (result != SPI_OK_INSERT)
+		elog(ERROR, "could not note a failed message: %s", SPI_result_code_string(result));
 }
 
 bool
 log_error_repeated(FunctionCallInfo fcinfo, LogFailures *failures, const text *domain,
 				   const text *routed_to, const text *message_id)
 {
-	static LogPlan find_plan = {
-		"SELECT 1 FROM %s.webhook_routing_failed_messages WHERE message_hash = $1 LIMIT 1",
-	};
-	static LogPlan note_plan = {
-		"INSERT INTO %s.webhook_routing_failed_messages (message_hash) VALUES ($1)",
-	};
 	int64 hash;
 	bool found;
 
@@ -70,10 +101,9 @@ log_error_repeated(FunctionCallInfo fcinfo, LogFailures *failures, const text *d
 		log_key(fcinfo, LOG_MESSAGE_KEY, failures->key);
 	failures->has_key = true;
 	hash = failure_hash(failures->key, domain, routed_to, message_id);
-	execute(fcinfo, &find_plan, hash, SPI_OK_SELECT);
-	found = SPI_processed > 0;
+	found = is_noted(fcinfo, hash);
 	if (!found)
-		execute(fcinfo, &note_plan, hash, SPI_OK_INSERT);
+		note(fcinfo, hash);
 	SPI_finish();
 	return found;
 }
