@@ -35,6 +35,7 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 	WITH config AS (
 		SELECT c.domains, c.min_requests, s.version, s.created_at AS step_began,
+		       clock_timestamp() AS until,
 		       (c.warning_error_rate_pct / 100)::double precision AS warning_rate,
 		       (c.critical_error_rate_pct / 100)::double precision AS critical_rate
 		  FROM @extschema@.webhook_routing_config c, @extschema@.webhook_routing_step() s
@@ -52,9 +53,8 @@ AS $function$
 		  FROM config c
 		  JOIN @extschema@.webhook_routing_rollups r
 		    ON r.domain = ANY (c.domains)
-		   AND r.minute > greatest(c.step_began - interval '1 hour',
-		                           statement_timestamp() - interval '7 days')
-		   AND r.minute <= statement_timestamp()
+		   AND r.minute > greatest(c.step_began - interval '1 hour', c.until - interval '7 days')
+		   AND r.minute <= c.until
 		   AND (r.config_version >= c.version
 		        OR r.config_version IS NULL AND r.last_request >= c.step_began)
 		 GROUP BY r.domain, r.minute

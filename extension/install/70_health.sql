@@ -36,8 +36,9 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 	WITH bounds AS (
 		SELECT c.domains, c.min_requests,
-		       statement_timestamp() AS until,
-		       statement_timestamp() - coalesce(since, interval '1 hour') - interval '1 minute'
+		       -- Of this moment: a statement that has gone on into another minute sees what it has stored.
+		       clock_timestamp() AS until,
+		       clock_timestamp() - coalesce(since, interval '1 hour') - interval '1 minute'
 		           + interval '1 microsecond' AS began,
 		       CASE WHEN since IS NULL THEN s.version ELSE 0 END AS version,
 		       CASE WHEN since IS NULL THEN s.created_at ELSE '-infinity' END AS step_began
@@ -144,7 +145,7 @@ AS $function$
 	           ELSE format('Proceed, or wait for %s more clean requests: they show errors under %s %%.',
 	                       coalesce(needed::text, 'over 10^12'), config ->> 'critical_error_rate_pct') END
 	       WHEN 'warning' THEN
-	           format('Hold until it is explained: look at %s in webhook_routing_logs.', domain)
+	           format('Hold until it is explained: look at %s in webhook_routing_errors and webhook_routing_timeline.', domain)
 	       WHEN 'critical' THEN
 	           CASE routed_to
 	           WHEN 'unified' THEN format('Roll back: SELECT set_routing_enabled(false, %L);',

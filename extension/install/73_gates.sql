@@ -97,7 +97,7 @@ AS $function$
 					 coalesce(sum(r.above_critical), 0)]::bigint[] AS counts
 		  FROM @extschema@.webhook_routing_rollups r
 		 WHERE r.domain = e.domain AND r.routed_to = 'unified'
-		   AND r.minute > s.created_at - interval '1 hour' AND r.minute <= statement_timestamp()
+		   AND r.minute > s.created_at - interval '1 hour' AND r.minute <= (SELECT clock_timestamp())
 		   AND (r.config_version >= s.version
 				OR r.config_version IS NULL AND r.last_request >= s.created_at)) seen
 	 CROSS JOIN LATERAL @extschema@.webhook_routing_judge(seen.counts, NULL::bigint[],
