@@ -23,8 +23,9 @@ CREATE TABLE @extschema@.webhook_routing_rollups (
 
 -- Room in each page (fillfactor) and no index on what changes: a row is updated in place.
 CREATE INDEX webhook_routing_rollups_minute_idx
-	ON @extschema@.webhook_routing_rollups (minute, domain, routed_to);
--- Goes back in time for one side of a domain: how far health has to look when traffic is scarce.
+	ON @extschema@.webhook_routing_rollups (minute);
+-- Finds a rollup to add to, and goes back in time for one side of a domain: health, where traffic is
+-- scarce. (With more columns the index above would look as good to the planner, and read all domains.)
 CREATE INDEX webhook_routing_rollups_domain_idx
 	ON @extschema@.webhook_routing_rollups (domain, routed_to, minute);
 CREATE INDEX webhook_routing_rollups_target_idx
@@ -73,7 +74,7 @@ COMMENT ON COLUMN @extschema@.webhook_routing_rollups.last_request IS
 COMMENT ON COLUMN @extschema@.webhook_routing_rollups.repeated_errors IS
 	'Of the errors, those of a message that had failed there before: Meta delivers it again and again';
 COMMENT ON INDEX @extschema@.webhook_routing_rollups_domain_idx IS
-	'Goes back in time for one side of a domain, for health';
+	'Finds the rollup of a minute, and goes back in time for one side of a domain';
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.webhook_routing_rollups', '');
 

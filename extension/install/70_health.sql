@@ -19,10 +19,12 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_p95(numeric, numeric, bigint, bi
 	'A P95 on the right side of a limit, given how many requests were over it; NULL stays NULL';
 
 -- What was seen of each side of a domain, and beside unified of legacy in the same minutes. With an
--- argument: in that time. Without: in the last hour and, where that is less than min_requests, as far back as gives
--- them; nothing from before the present step, since another share of the senders decided it. A
--- minute in which the step began counts by the config version of its rows. Looking back reads at most
--- min_requests rollups of a side.
+-- argument: in that time. Without: in the last hour and, where that is less than min_requests, in as many
+-- minutes before as give them; nothing from before the present step, since another share of the senders
+-- decided it. A minute in which the step began counts by the config version of its rows.
+--
+-- The last hour is read once; looking further back reads at most min_requests rollups of a side, and
+-- legacy only beside what is not clean.
 CREATE FUNCTION @extschema@.webhook_routing_evidence(since interval)
 RETURNS TABLE (
 	domain    text,
@@ -38,74 +40,83 @@ AS $function$
 		SELECT c.domains, c.min_requests,
 		       -- Of this moment: a statement that has gone on into another minute sees what it has stored.
 		       clock_timestamp() AS until,
-		       clock_timestamp() - coalesce(since, interval '1 hour') - interval '1 minute'
-		           + interval '1 microsecond' AS began,
+		       clock_timestamp() - coalesce(since, interval '1 hour') - interval '1 minute' AS began,
 		       CASE WHEN since IS NULL THEN s.version ELSE 0 END AS version,
 		       CASE WHEN since IS NULL THEN s.created_at ELSE '-infinity' END AS step_began
 		  FROM @extschema@.webhook_routing_config c, @extschema@.webhook_routing_step() s
 		 ORDER BY c.version DESC LIMIT 1
 	), recent AS (
-		SELECT r.domain, r.routed_to, sum(r.requests - r.repeated_errors) AS requests
-		  FROM @extschema@.webhook_routing_rollups r, bounds b
-		 WHERE r.minute >= b.began AND r.minute <= b.until
-		   AND (r.config_version >= b.version
-		        OR r.config_version IS NULL AND r.last_request >= b.step_began)
-		 GROUP BY r.domain, r.routed_to
-	), sides AS (
-		SELECT e.domain, e.routed_to, sum(e.requests) AS requests
-		  FROM (SELECT * FROM recent
-		        UNION ALL
-		        SELECT d.domain, side.routed_to, 0
-		          FROM bounds b, unnest(b.domains) d (domain), (VALUES ('unified'), ('legacy')) side (routed_to)
-		         WHERE since IS NULL) e
-		 GROUP BY e.domain, e.routed_to
-	), windows AS (
-		SELECT s.domain, s.routed_to, least(b.began, w.began) AS began
-		  FROM sides s
-		 CROSS JOIN bounds b
-		 CROSS JOIN LATERAL (
-			SELECT min(n.minute) AS began
-			  FROM (SELECT r.minute,
-			               coalesce(sum(r.requests) OVER (ORDER BY r.minute DESC
-			                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS newer
-			          FROM (SELECT l.minute, l.requests - l.repeated_errors AS requests
-			                  FROM @extschema@.webhook_routing_rollups l
-			                 WHERE since IS NULL AND s.requests < b.min_requests
-			                   AND l.domain = s.domain AND l.routed_to = s.routed_to
-			                   AND l.minute <= b.until AND l.minute > b.step_began - interval '1 hour'
-			                   AND l.requests > l.repeated_errors
-			                   AND (l.config_version >= b.version
-			                        OR l.config_version IS NULL AND l.last_request >= b.step_began)
-			                 ORDER BY l.minute DESC LIMIT b.min_requests) r) n
-			 WHERE n.newer < b.min_requests) w
-	)
-	SELECT w.domain, w.routed_to, own.counts, other.counts, own.repeated, own.p95
-	  FROM windows w
-	 CROSS JOIN bounds b
-	 CROSS JOIN LATERAL (
-		SELECT ARRAY[sum(r.requests - r.repeated_errors), sum(r.errors - r.repeated_errors),
+		SELECT r.domain, r.routed_to,
+		       ARRAY[sum(r.requests - r.repeated_errors), sum(r.errors - r.repeated_errors),
 		             sum(r.requests - r.skipped - r.repeated_errors), sum(r.reached_warning),
 		             sum(r.above_critical)]::bigint[] AS counts,
 		       sum(r.repeated_errors)::bigint AS repeated,
-		       round(@extschema@.latency_sketch_quantile(
-			       @extschema@.latency_sketch_agg(r.latency), 0.95)::numeric, 2) AS p95
-		  FROM @extschema@.webhook_routing_rollups r
-		 WHERE r.domain = w.domain AND r.routed_to = w.routed_to
-		   AND r.minute >= w.began AND r.minute <= b.until
+		       @extschema@.latency_sketch_agg(r.latency) AS latency
+		  FROM @extschema@.webhook_routing_rollups r, bounds b
+		 WHERE r.minute > b.began AND r.minute <= b.until
 		   AND (r.config_version >= b.version
 		        OR r.config_version IS NULL AND r.last_request >= b.step_began)
-		HAVING count(*) > 0) own
+		 GROUP BY r.domain, r.routed_to
+	), scarce AS (
+		SELECT s.domain, s.routed_to
+		  FROM bounds b
+		 CROSS JOIN LATERAL (
+			SELECT e.domain, e.routed_to FROM recent e
+			 UNION
+			SELECT d.domain, side.routed_to
+			  FROM unnest(b.domains) d (domain), (VALUES ('unified'), ('legacy')) side (routed_to)) s
+		  LEFT JOIN recent r ON r.domain = s.domain AND r.routed_to = s.routed_to
+		 WHERE since IS NULL AND coalesce(r.counts[1], 0) < b.min_requests
+	), widened AS (
+		SELECT s.domain, s.routed_to, w.*
+		  FROM scarce s
+		 CROSS JOIN bounds b
+		 CROSS JOIN LATERAL (
+			SELECT ARRAY[sum(n.requests - n.repeated_errors), sum(n.errors - n.repeated_errors),
+			             sum(n.requests - n.skipped - n.repeated_errors), sum(n.reached_warning),
+			             sum(n.above_critical)]::bigint[] AS counts,
+			       sum(n.repeated_errors)::bigint AS repeated,
+			       @extschema@.latency_sketch_agg(n.latency) AS latency,
+			       min(n.minute) AS began
+			  FROM (SELECT f.*, coalesce(sum(f.requests - f.repeated_errors) OVER (ORDER BY f.minute DESC
+			                    RANGE UNBOUNDED PRECEDING EXCLUDE GROUP), 0) AS newer
+			          FROM (SELECT r.*
+			                  FROM @extschema@.webhook_routing_rollups r
+			                 WHERE r.domain = s.domain AND r.routed_to = s.routed_to
+			                   AND r.minute <= b.until AND r.minute > b.step_began - interval '1 hour'
+			                   AND r.requests > r.repeated_errors
+			                   AND (r.config_version >= b.version
+			                        OR r.config_version IS NULL AND r.last_request >= b.step_began)
+			                 ORDER BY r.minute DESC
+			                 FETCH FIRST (b.min_requests) ROWS WITH TIES) f) n
+			 WHERE n.newer < b.min_requests
+			HAVING count(*) > 0) w
+	), own AS (
+		SELECT r.*, NULL::timestamptz AS began
+		  FROM recent r
+		 WHERE NOT EXISTS (SELECT FROM widened w
+		                    WHERE w.domain = r.domain AND w.routed_to = r.routed_to)
+		UNION ALL
+		SELECT * FROM widened
+	)
+	SELECT o.domain, o.routed_to, o.counts, coalesce(beside.counts, before.counts), o.repeated,
+	       round(@extschema@.latency_sketch_quantile(o.latency, 0.95)::numeric, 2)
+	  FROM own o
+	 CROSS JOIN bounds b
+	  LEFT JOIN recent beside
+	    ON o.began IS NULL AND o.routed_to = 'unified'
+	   AND beside.domain = o.domain AND beside.routed_to = 'legacy'
 	  LEFT JOIN LATERAL (
-		SELECT ARRAY[sum(r.requests - r.repeated_errors), sum(r.errors - r.repeated_errors),
-		             sum(r.requests - r.skipped - r.repeated_errors), sum(r.reached_warning),
-		             sum(r.above_critical)]::bigint[] AS counts
-		  FROM @extschema@.webhook_routing_rollups r
-		 WHERE r.domain = w.domain
-		   AND r.routed_to = 'legacy' AND w.routed_to = 'unified'
-		   AND r.minute >= w.began AND r.minute <= b.until
-		   AND (r.config_version >= b.version
-		        OR r.config_version IS NULL AND r.last_request >= b.step_began)
-		HAVING count(*) > 0) other ON true
+		SELECT ARRAY[sum(l.requests - l.repeated_errors), sum(l.errors - l.repeated_errors),
+		             sum(l.requests - l.skipped - l.repeated_errors), sum(l.reached_warning),
+		             sum(l.above_critical)]::bigint[] AS counts
+		  FROM @extschema@.webhook_routing_rollups l
+		 WHERE o.began IS NOT NULL AND o.routed_to = 'unified' AND (o.counts[2] > 0 OR o.counts[4] > 0)
+		   AND l.domain = o.domain AND l.routed_to = 'legacy'
+		   AND l.minute >= o.began AND l.minute <= b.until
+		   AND (l.config_version >= b.version
+		        OR l.config_version IS NULL AND l.last_request >= b.step_began)
+		HAVING count(*) > 0) before ON true
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_evidence(interval) IS
 	'Internal: what was seen of each side of a domain, as webhook_routing_judge() takes it';
