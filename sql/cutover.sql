@@ -91,4 +91,22 @@ SELECT domain, state, planned_pct FROM webhook_routing_distribution WHERE domain
 UPDATE webhook_routing_targets SET retired = false WHERE name = 'wa-webhook-property';
 SELECT webhook_name, routed_to, reason, fallback_webhook FROM route_decide(:'message'::text);
 SELECT target, ready, missing FROM readiness WHERE domains && '{property}';
+
+-- 200 functions and as many changes since: asked once for all of them, not for each (that took minutes, under
+-- the lock that the kill switch waits for).
+SET client_min_messages = warning;
+SELECT version > 0 AS enabled FROM set_routing_enabled(true);
+DO $$
+BEGIN
+	INSERT INTO public.webhook_routing_targets (name) SELECT 'wa-webhook-d' || n FROM generate_series(1, 200) n;
+	INSERT INTO public.webhook_routing_domains (domain, legacy_target)
+	SELECT 'd' || n, 'wa-webhook-d' || n FROM generate_series(1, 200) n;
+	PERFORM public.set_routing_domains(array_agg('d' || n)) FROM generate_series(1, 200) n;
+	FOR n IN 1..100 LOOP
+		PERFORM public.update_routing_percentage(99), public.update_routing_percentage(100);
+	END LOOP;
+END $$;
+SET statement_timeout = '10s';
+SELECT count(*), count(at_100_since) AS at_100 FROM cutover_readiness() WHERE target ~ '^wa-webhook-d[0-9]+$';
+RESET statement_timeout;
 DROP VIEW readiness;

@@ -50,9 +50,14 @@ AS $function$
 		SELECT c.*, @extschema@.webhook_routing_cutover_soak() AS soak,
 		       statement_timestamp() - @extschema@.webhook_routing_cutover_soak() AS soak_began
 		  FROM @extschema@.webhook_routing_config c ORDER BY c.version DESC LIMIT 1
-	), history AS MATERIALIZED (
-		SELECT * FROM @extschema@.webhook_routing_domain_history()
-	), served AS (
+	), below AS MATERIALIZED (
+		-- Until when a target was still needed by a domain. The history grows with every change: it is
+		-- read once, not for each target.
+		SELECT h.domain, h.legacy_target, max(h.version) AS version
+		  FROM @extschema@.webhook_routing_domain_history() h
+		 WHERE h.percentage < 100
+		 GROUP BY h.domain, h.legacy_target
+	), served AS MATERIALIZED (
 		SELECT t.name, t.retired, t.name = c.default_webhook AS is_default,
 		       coalesce(array_agg(d.domain ORDER BY d.domain) FILTER (WHERE d.domain IS NOT NULL), '{}')
 		           AS domains,
@@ -68,15 +73,24 @@ AS $function$
 		 WHERE t.name <> c.unified_webhook
 		   AND (d.domain IS NOT NULL OR t.name = c.default_webhook)
 		 GROUP BY t.name, t.retired, c.default_webhook
-	), seen AS (
+	), seen AS MATERIALIZED (
+		-- Materialized, or each of these questions would be asked again wherever its answer is used. The
+		-- newest rollup is sought as a place in the index: "ORDER BY minute LIMIT 1" goes back through the
+		-- rollups of all functions to find that one was never called.
 		SELECT s.*, c.soak, c.soak_began, c.enabled,
-		       (SELECT min(h.created_at) FROM history h
-		         WHERE h.version > (SELECT coalesce(max(b.version), 0) FROM history b
-		                             WHERE b.percentage < 100
-		                               AND (b.legacy_target = s.name OR b.domain = ANY (s.domains)))
-		           AND s.below IS NULL AND c.enabled AND s.protected IS NULL AND s.domains <> '{}') AS full_since,
-		       greatest((SELECT r.last_request FROM @extschema@.webhook_routing_rollups r
-		                  WHERE r.webhook_name = s.name ORDER BY r.minute DESC, r.last_request DESC LIMIT 1),
+		       CASE WHEN s.below IS NULL AND c.enabled AND s.protected IS NULL AND s.domains <> '{}'
+		            THEN (SELECT min(f.created_at) FROM @extschema@.webhook_routing_config f
+		                   WHERE f.version > coalesce(greatest(
+		                             (SELECT max(b.version) FROM below b WHERE b.legacy_target = s.name),
+		                             (SELECT max(b.version) FROM below b WHERE b.domain = ANY (s.domains))), 0))
+		            END AS full_since,
+		       greatest((SELECT max(r.last_request)
+		                   FROM (SELECT l.webhook_name, l.minute FROM @extschema@.webhook_routing_rollups l
+		                          WHERE (l.webhook_name, l.minute) <= (s.name, 'infinity'::timestamptz)
+		                          ORDER BY l.webhook_name DESC, l.minute DESC LIMIT 1) newest
+		                   JOIN @extschema@.webhook_routing_rollups r
+		                     ON r.webhook_name = newest.webhook_name AND r.minute = newest.minute
+		                  WHERE newest.webhook_name = s.name),
 		                (SELECT max(p.created_at) FROM @extschema@.webhook_routing_pending p
 		                  WHERE p.webhook_name = s.name)) AS last_traffic,
 		       (SELECT coalesce(sum(r.requests), 0)::bigint FROM @extschema@.webhook_routing_rollups r
@@ -86,7 +100,7 @@ AS $function$
 		         WHERE r.domain = ANY (s.domains) AND r.routed_to = 'unified'
 		           AND r.minute > c.soak_began) AS unified
 		  FROM served s CROSS JOIN config c
-	), judged AS (
+	), judged AS MATERIALIZED (
 		SELECT n.*,
 		       CASE WHEN n.retired THEN 'it is retired already'
 		            WHEN n.protected IS NOT NULL THEN format('never: it serves what is protected: %s', n.protected)
