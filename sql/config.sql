@@ -127,6 +127,8 @@ SELECT max(version) = :newest AS unchanged, count(*) = max(version) AS complete
 -- Enrolling what no rule knows is allowed and said; so is another salt.
 SELECT version - :newest AS plus FROM set_routing_domains('{jobs,travel}');
 SELECT version - :newest AS plus FROM update_routing_settings('{"hash_salt": 1}');
+SELECT hash_senders FROM update_routing_settings('{"hash_senders": true}');
+SELECT hash_senders FROM update_routing_settings('{"hash_senders": false}');
 
 -- A function or an operator of the same name that somebody else made changes nothing.
 CREATE SCHEMA regress_routing_trap;

@@ -206,7 +206,13 @@ SELECT * FROM decided(webhook(:anna yes'));
 SELECT * FROM decided(webhook(:anna I need a job'));
 
 -- Hashed senders; the key comes with the first one.
+SELECT * FROM relay(webhook(:anna I need a job'));
 SELECT settings('{"hash_senders": true}') IS NOT NULL AS hashed;
+-- Plain numbers do not stay, and nobody would find them; hashes do, as long as senders are hashed.
+SELECT * FROM relay(webhook(:bob I need a job'));
+SELECT starts_with(sender, 'hmac:') AS hashed, count(*) FROM webhook_routing_conversations GROUP BY 1 ORDER BY 1;
+SELECT * FROM routing_maintain() WHERE object = 'webhook_routing_conversations';
+SELECT starts_with(sender, 'hmac:') AS hashed, count(*) FROM webhook_routing_conversations GROUP BY 1 ORDER BY 1;
 SELECT forget();
 SELECT * FROM decided(webhook(:bob yes'));
 SELECT * FROM relay(webhook(:bob I need a job'));
@@ -215,7 +221,10 @@ SELECT * FROM decided(webhook(:bob yes'));
 SELECT erase_sender('+250 788-000-003') > 0 AS erased;
 SELECT count(*) AS conversations FROM webhook_routing_conversations;
 SELECT * FROM decided(webhook(:bob yes'));
+SELECT * FROM relay(webhook(:bob I need a job'));
 SELECT settings('{"hash_senders": false}') IS NOT NULL AS plain;
+SELECT * FROM routing_maintain() WHERE object = 'webhook_routing_conversations';
+SELECT count(*) AS conversations FROM webhook_routing_conversations;
 
 -- Senders as the log has them: without a number, cut, with odd characters.
 CREATE FUNCTION odd(sender text, body text) RETURNS bytea LANGUAGE sql AS $$

@@ -308,6 +308,12 @@ BEGIN
 	IF former.hash_salt <> result.hash_salt THEN
 		RAISE WARNING 'another hash_salt gives every sender another bucket: many change sides';
 	END IF;
+	IF result.hash_senders AND NOT former.hash_senders THEN
+		RAISE NOTICE USING
+			MESSAGE = format('senders are hashed from now on; the log keeps those that it has for log_retention (%s), '
+							 'conversations to the next routing_maintain()', result.log_retention),
+			HINT = 'SELECT * FROM routing_maintain(); or for one sender SELECT erase_sender(''250788123456'');';
+	END IF;
 	RETURN result;
 END
 $function$;

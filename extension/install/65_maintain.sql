@@ -123,6 +123,7 @@ DECLARE
 	today        CONSTANT date := now()::date;
 	retention    interval;
 	idle_after   interval;
+	hashed       boolean;
 	oldest       date;
 	added        date[];
 	expired      text[];
@@ -138,7 +139,7 @@ BEGIN
 		RETURN;
 	END IF;
 
-	SELECT c.log_retention, c.conversation_timeout INTO STRICT retention, idle_after
+	SELECT c.log_retention, c.conversation_timeout, c.hash_senders INTO STRICT retention, idle_after, hashed
 	  FROM @extschema@.webhook_routing_config c ORDER BY c.version DESC LIMIT 1;
 	oldest := (now()::timestamp - retention)::date;
 
@@ -191,6 +192,17 @@ BEGIN
 		RETURN QUERY VALUES ('deleted', 'webhook_routing_conversations',
 							 format('%s idle for longer than %s, %s with a newer row', removed,
 									idle_after, doubled));
+	END IF;
+
+	-- Since hash_senders was switched nobody finds these, and plain numbers are not to stay.
+	DELETE FROM @extschema@.webhook_routing_conversations c
+	 USING (SELECT e.id FROM @extschema@.webhook_routing_conversations e
+	         WHERE starts_with(e.sender, 'hmac:') <> hashed FOR UPDATE SKIP LOCKED) e
+	 WHERE c.id = e.id;
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	IF removed > 0 THEN
+		RETURN QUERY VALUES ('deleted', 'webhook_routing_conversations',
+							 format('%s from before hash_senders was switched', removed));
 	END IF;
 
 	DELETE FROM @extschema@.webhook_routing_failed_messages WHERE seen_at < now() - failed_kept;
