@@ -1,9 +1,9 @@
 -- Health: what the requests of each domain and side prove. Reads the rollups and the thresholds of the
 -- configuration in force; the rules of a verdict are in extension/evidence_verdict.c.
 
--- The P95 of a sketch is within 1 % of the true one, so that it may lie on the wrong side of a limit.
--- How many requests took longer than the limit is counted exactly: there, the count says which side
--- is right, and the P95 is moved there.
+-- How many requests took longer than a limit is counted exactly, and that decides. The P95 beside it is of
+-- a sketch, so within 1 % of the true one, and counts what repeats as well: it may lie on the other side of
+-- the limit, and is moved to the side that the counts say.
 CREATE FUNCTION @extschema@.webhook_routing_p95(
 	p95 numeric, lowest_over numeric, over bigint, measured bigint)
 RETURNS numeric
@@ -11,7 +11,6 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 	SELECT CASE WHEN p95 IS NULL THEN NULL
-	            WHEN p95 NOT BETWEEN 0.99 * lowest_over AND 1.01 * lowest_over THEN p95
 	            WHEN over > 0.05 * measured THEN greatest(p95, lowest_over)
 	            ELSE least(p95, lowest_over - 0.01) END
 $function$;
@@ -99,10 +98,14 @@ AS $function$
 		UNION ALL
 		SELECT * FROM widened
 	)
+	-- The lowest time that 95 of 100 requests do not exceed, as a limit is judged (nearest rank). That of
+	-- webhook_routing_stats lies between two requests: with 6 of 106 above a limit it may be below it.
 	SELECT o.domain, o.routed_to, o.counts, coalesce(beside.counts, before.counts), o.repeated,
-	       round(@extschema@.latency_sketch_quantile(o.latency, 0.95)::numeric, 2)
+	       round(@extschema@.latency_sketch_quantile(
+		       o.latency, ((ceil(0.95 * n.measured) - 1) / greatest(n.measured - 1, 1))::double precision)::numeric, 2)
 	  FROM own o
 	 CROSS JOIN bounds b
+	 CROSS JOIN LATERAL (SELECT greatest(@extschema@.latency_sketch_count(o.latency), 1) AS measured) n
 	  LEFT JOIN recent beside
 	    ON o.began IS NULL AND o.routed_to = 'unified'
 	   AND beside.domain = o.domain AND beside.routed_to = 'legacy'
@@ -127,11 +130,14 @@ RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$
+	-- With as many digits as it takes to be above.
 	SELECT CASE level
-	       WHEN 'critical' THEN format('%1$s %2$s %4$s is above %3$s %4$s',
-	                                   measure, round(value, 2), critical, unit)
-	       WHEN 'warning' THEN format('%1$s %2$s %4$s has reached %3$s %4$s',
-	                                  measure, round(value, 2), warning, unit) END
+	       WHEN 'critical' THEN format('%1$s %2$s %4$s is above %3$s %4$s', measure,
+	                                   round(value, CASE WHEN round(value, 2) > critical THEN 2 ELSE 6 END),
+	                                   critical, unit)
+	       WHEN 'warning' THEN format('%1$s %2$s %4$s has reached %3$s %4$s', measure,
+	                                  round(value, CASE WHEN round(value, 2) >= warning THEN 2 ELSE 6 END),
+	                                  warning, unit) END
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_excess(text, text, numeric, numeric, numeric, text) IS
 	'Internal: what is wrong by one measure, in words; NULL when nothing is';
@@ -204,6 +210,9 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('health cannot look back %s', since),
 			HINT = 'Give an interval above zero, SELECT * FROM check_routing_health(''15 minutes''), or none.';
+	END IF;
+	IF since > interval '1000 years' THEN
+		since := interval '1000 years';	-- no timestamp is as old as an interval may be
 	END IF;
 	SELECT * INTO STRICT config
 	  FROM @extschema@.webhook_routing_config ORDER BY version DESC LIMIT 1;
