@@ -69,4 +69,17 @@ INSERT INTO webhook_routing_logs (decision_id, item, webhook_name, domain, route
 SELECT forged(n), i, 'wa-webhook', 'jobs', 'legacy', 'success', 'mixed_batch', 2500 + 5000 * i, 50, 3, format('%s-%s', n, i)
   FROM generate_series(1, 1000) n, generate_series(0, 1) i;
 SELECT severity, finding, domain, expected, observed, p_value, detail FROM check_sample_ratio();
+-- No data is no good news: none in the window, none at all, and a window that is none.
+DELETE FROM webhook_routing_logs WHERE percentage = 50;
+SELECT severity, finding, domain, detail FROM check_sample_ratio();
+SELECT count(*), count(*) FILTER (WHERE severity <> 'insufficient_data') AS others FROM check_sample_ratio('1 microsecond');
 SELECT count(*) FROM check_sample_ratio('0');
+SELECT count(*) FROM check_sample_ratio('-1 hour');
+SELECT count(*) FROM simulate_routing(50, '-1 hour');
+SELECT count(*) FROM simulate_routing_decisions(50, '-1 hour');
+SELECT count(*) FROM verify_routing_decisions('-1 hour');
+-- However long, it begins with the log.
+SELECT severity, finding FROM check_sample_ratio('178000000 years');
+SELECT severity, finding FROM check_sample_ratio(NULL);
+SELECT count(*) FROM simulate_routing(50, '178000000 years');
+SELECT count(*) FROM verify_routing_decisions('178000000 years');

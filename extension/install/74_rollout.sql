@@ -161,7 +161,7 @@ DECLARE
 	closed text;
 	result record;
 BEGIN
-	IF forced AND coalesce(btrim(notes), '') = '' THEN
+	IF forced AND coalesce(notes, '') !~ '\S' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'a forced advance needs a reason',
 			HINT = 'SELECT rollout_advance(''why'', force => true);';

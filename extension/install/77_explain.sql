@@ -78,12 +78,35 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_difference_again(
 	bigint, text, text, text, text, integer, numeric, boolean, boolean) IS
 	'Internal: in what a logged item differs from what its config version decides; NULL: in nothing';
 
+-- From when a window of the log is. One that lies in the future would be empty, and nothing found in it would
+-- pass for good news.
+CREATE FUNCTION @extschema@.webhook_routing_since(since interval) RETURNS timestamptz
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF since <= interval '0' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('the log cannot be looked at for %s', since),
+			HINT = 'Give an interval above zero, such as ''1 hour'', or NULL for the whole log.';
+	END IF;
+	RETURN CASE WHEN since < interval '1000 years' THEN statement_timestamp() - since ELSE '-infinity' END;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_since(interval) IS
+	'Internal: the begin of a window that ends now; of the whole log when NULL';
+
 CREATE FUNCTION @extschema@.verify_routing_decisions(since interval DEFAULT '1 hour')
 RETURNS TABLE (id uuid, decision_id uuid, item integer, created_at timestamptz, domain text,
 			   config_version bigint, difference text)
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
+#variable_conflict use_column
+DECLARE
+	began CONSTANT timestamptz := @extschema@.webhook_routing_since(since);
+BEGIN
+	RETURN QUERY
 	WITH batches AS (
 		SELECT l.decision_id, count(DISTINCT l.domain) = 1 AS named,
 		       count(DISTINCT a.webhook_name) > 1
@@ -92,7 +115,7 @@ AS $function$
 		  LEFT JOIN @extschema@.webhook_routing_config c ON c.version = l.config_version
 		 CROSS JOIN LATERAL @extschema@.webhook_routing_decide_again(
 		       l.config_version, l.domain, l.bucket, l.reason, NULL::numeric, NULL::boolean) a
-		 WHERE l.created_at > coalesce(statement_timestamp() - since, '-infinity')
+		 WHERE l.created_at > began
 		   AND l.attempt <= 1
 		   AND l.reason = 'mixed_batch'
 		 GROUP BY l.decision_id
@@ -103,10 +126,11 @@ AS $function$
 	 CROSS JOIN LATERAL @extschema@.webhook_routing_difference_again(
 	       l.config_version, l.webhook_name, l.domain, l.routed_to, l.reason, l.bucket, l.percentage,
 	       coalesce(b.mixed, false), coalesce(b.named, false)) d
-	 WHERE l.created_at > coalesce(statement_timestamp() - since, '-infinity')
+	 WHERE l.created_at > began
 	   AND l.attempt <= 1
 	   AND d.difference IS NOT NULL
-	 ORDER BY l.created_at, l.id
+	 ORDER BY l.created_at, l.id;
+END
 $function$;
 COMMENT ON FUNCTION @extschema@.verify_routing_decisions(interval) IS
 	'Decide all logged decisions of a window again, each by the rules of its own config version; returns '

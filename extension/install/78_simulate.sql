@@ -23,7 +23,7 @@ AS $function$
 		       n.version, l.domain, l.bucket, l.reason, NULL::numeric, if_enabled) b
 		 CROSS JOIN LATERAL @extschema@.webhook_routing_decide_again(
 		       n.version, l.domain, l.bucket, l.reason, webhook_routing_simulate.percentage, if_enabled) a
-		 WHERE l.created_at > coalesce(statement_timestamp() - since, '-infinity')
+		 WHERE l.created_at > (SELECT @extschema@.webhook_routing_since(since))
 		   AND l.attempt <= 1
 		   AND l.config_version IS NOT NULL
 		   AND l.reason <> 'no_config'
@@ -54,6 +54,7 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
 	PERFORM @extschema@.webhook_routing_check_percentage(percentage);
+	PERFORM @extschema@.webhook_routing_since(since);
 	RETURN QUERY SELECT s.decision_id, s.item, s.domain, s.bucket, s.from_side, s.to_side, s.reason
 				   FROM @extschema@.webhook_routing_simulate(percentage, since, if_enabled) s
 				  ORDER BY s.decision_id, s.item;
@@ -73,6 +74,7 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
 	PERFORM @extschema@.webhook_routing_check_percentage(percentage);
+	PERFORM @extschema@.webhook_routing_since(since);
 	IF NOT coalesce(if_enabled, (@extschema@.get_current_routing_config()).enabled) THEN
 		RAISE NOTICE USING
 			MESSAGE = 'routing is disabled, so that no percentage moves anybody',

@@ -72,7 +72,7 @@ AS $function$
 		                                  ELSE l.routed_to = 'unified' END
 		            ELSE l.bucket < l.percentage * 100 END AS on_unified
 		  FROM @extschema@.webhook_routing_logs l
-		 WHERE l.created_at > coalesce(statement_timestamp() - since, '-infinity')
+		 WHERE l.created_at > (SELECT @extschema@.webhook_routing_since(since))
 		   AND l.attempt <= 1
 		   AND l.bucket IS NOT NULL
 		   AND l.percentage > 0 AND l.percentage < 100
@@ -145,7 +145,7 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 	WITH edges AS (
-		SELECT greatest(date_trunc('minute', statement_timestamp() - since) + interval '1 minute',
+		SELECT greatest(date_trunc('minute', @extschema@.webhook_routing_since(since)) + interval '1 minute',
 		                (date_trunc('day', (statement_timestamp() AT TIME ZONE 'UTC') - c.log_retention)
 		                 AT TIME ZONE 'UTC')) AS first
 		  FROM @extschema@.get_current_routing_config() c
@@ -171,7 +171,7 @@ AS $function$
 	               max(l.attempt), max(l.item), count(*)),
 	        format('SELECT * FROM route_explain(%L::uuid);', l.decision_id)
 	   FROM @extschema@.webhook_routing_logs l
-	  WHERE l.created_at > coalesce(statement_timestamp() - since, '-infinity')
+	  WHERE l.created_at > (SELECT @extschema@.webhook_routing_since(since))
 	    AND l.decision_id IS NOT NULL
 	  GROUP BY l.decision_id
 	 HAVING count(*) < (max(l.item) + 1) * (max(l.attempt) - least(min(l.attempt), 1) + 1)
@@ -228,10 +228,15 @@ AS $function$
 		                   WHEN t.p < 0.001 THEN ': rows are missing, stored twice, or split otherwise' END),
 		       CASE WHEN t.p < 0.001
 		            THEN format('SELECT date_trunc(''hour'', created_at), config_version, routed_to, count(*), '
-		                        'count(DISTINCT bucket) FROM webhook_routing_logs WHERE attempt = 1 AND created_at > '
-		                        'now() - interval %L%s GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;', since,
+		                        'count(DISTINCT bucket) FROM webhook_routing_logs WHERE attempt = 1%s%s '
+		                        'GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;',
+		                        ' AND created_at > now() - interval ' || quote_literal(since),
 		                        CASE WHEN t.domain <> 'all' THEN format(' AND domain = %L', t.domain) END) END
 		  FROM tested t
+		UNION ALL
+		SELECT 4, 'insufficient_data', 'senders', 'all', NULL, NULL, NULL,
+		       'there are no senders whom a percentage between 0 and 100 has split: too few for a verdict', NULL
+		 WHERE NOT EXISTS (SELECT FROM tested)
 	)
 	SELECT f.severity, f.finding, f.domain, f.expected, f.observed, f.p_value, f.detail, f.statement
 	  FROM found f
