@@ -17,18 +17,48 @@
 
 /* ---- losing and trying again ---- */
 
-static void database_report(struct database *database, const char *event, const char *message,
-                            const char *detail)
+static void database_finish_report(const struct database *database, struct log_line *line,
+                                   const char *detail, const char *mend)
+{
+    log_text(line, "link", database->link);
+    if (*detail != '\0')
+        log_text(line, "detail", detail);
+    if (mend != NULL)
+        log_text(line, "mend", mend);
+    log_end(line);
+}
+
+/* It was open. */
+static void database_report_lost(struct database *database, const char *detail, const char *mend)
 {
     struct log_line line;
+
+    if (log_begin_limited(&line, LOG_WARNING, "database_lost",
+                          "a connection to the database broke or was given up", &database->limiter))
+        database_finish_report(database, &line, detail, mend);
+}
+
+/* It could not be opened, or does not know what is asked of it. */
+static void database_report_down(struct database *database, const char *detail, const char *mend)
+{
+    struct log_line line;
+
+    if (log_begin_lasting(&line, LOG_WARNING, "database_unreachable",
+                          "no connection to the database", detail, &database->down))
+        database_finish_report(database, &line, detail,
+                               mend != NULL ? mend : retry_mend_connection(detail));
+}
+
+/* Says why it is dropped: `detail` (NULL: why it was condemned). */
+static void database_report(struct database *database, const char *detail)
+{
     char text[512];
 
-    if (!log_begin_limited(&line, LOG_WARNING, event, message, &database->limiter))
-        return;
-    log_text(&line, "link", database->link);
-    if (log_flatten(text, sizeof text, detail == NULL ? "" : detail) > 0)
-        log_text(&line, "detail", text);
-    log_end(&line);
+    log_flatten(text, sizeof text, detail == NULL ? database->given_up : detail);
+    if (database->state == DATABASE_READY)
+        database_report_lost(database, text, detail == NULL ? database->mend : NULL);
+    else
+        database_report_down(database, text, detail == NULL ? database->mend : NULL);
 }
 
 /* Down, with a retry on its way. Whoever waits hears of it last, when all is consistent. */
@@ -38,11 +68,11 @@ static void database_drop(struct database *database, const char *detail)
      * first question would otherwise be re-made as fast as it can be. */
     if (database->state == DATABASE_READY &&
         database->loop->now_us - database->ready_us >= RETRY_MOST_US)
+    {
         database->failures = 0;
-    if (database->state == DATABASE_READY)
-        database_report(database, "database_lost", "a connection to the database broke", detail);
-    else
-        database_report(database, "database_unreachable", "no connection to the database", detail);
+        database->down = (struct log_lasting){0};
+    }
+    database_report(database, detail);
     loop_forget(database->loop, &database->source);
     PQfinish(database->connection);
     database->connection = NULL;
@@ -60,13 +90,18 @@ static void database_drop(struct database *database, const char *detail)
     }
 }
 
-void database_condemn(struct database *database, const char *why)
+static void database_give_up(struct database *database, const char *why, const char *mend)
 {
     if (database->state < DATABASE_PREPARING || database->condemned)
         return;
     database->condemned = true;
-    database_report(database, "database_condemned", "a connection to the database is given up",
-                    why);
+    database->mend = mend;
+    snprintf(database->given_up, sizeof database->given_up, "%s", why);
+}
+
+void database_condemn(struct database *database, const char *why)
+{
+    database_give_up(database, why, NULL);
 }
 
 /* ---- reading ---- */
@@ -181,7 +216,8 @@ static void database_prepared(void *context, PGresult *result)
     {
         if (database->refused != NULL)
             database->refused(database->owner, result);
-        database_condemn(database, PQresultErrorMessage(result));
+        database_give_up(database, PQresultErrorMessage(result),
+                         retry_mend(database_sqlstate(result)));
     }
     PQclear(result);
 }

@@ -74,6 +74,9 @@ struct database
     size_t ring_size;     /* a power of two */
     uint64_t first, next; /* places in the ring, ever growing */
     struct log_limiter limiter;
+    char given_up[256];      /* why it was condemned */
+    const char *mend;        /* of that: what an operator does; NULL: nobody knows */
+    struct log_lasting down; /* that it cannot be reached, and why */
 };
 
 MUST_CHECK bool database_open(struct database *database, struct loop *loop, size_t ring_size);
@@ -130,5 +133,8 @@ bool retry_needs_connection(const char *sqlstate);
 bool retry_blames_row(const char *sqlstate);
 /* What an operator does about an error, for a line of the log; NULL when nothing can be said. */
 const char *retry_mend(const char *sqlstate);
+/* The same about a connection that does not come about, by what libpq says: it tells no SQLSTATE.
+ * A server that speaks another language than English is not understood. */
+const char *retry_mend_connection(const char *complaint);
 
 #endif /* DATABASE_H */

@@ -420,9 +420,10 @@ struct worker
     route_ruleset *ruleset;  /* in force when last heard; NULL: never had any */
     route_ruleset *ruleless; /* decides then */
     bool ruleset_asked;
-    bool ruleset_heard; /* from the database, by this process */
-    bool ruleset_void;  /* the database has said that there are none */
-    char *ruleset_text; /* the snapshot that is in force */
+    bool ruleset_heard;                 /* from the database, by this process */
+    bool ruleset_void;                  /* the database has said that there are none */
+    struct log_lasting ruleset_problem; /* why they cannot be had, or used */
+    char *ruleset_text;                 /* the snapshot that is in force */
     size_t ruleset_length;
     uint64_t ruleset_asked_us;
     bool suspect; /* the database has missed a deadline and is not asked */

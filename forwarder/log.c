@@ -175,6 +175,14 @@ bool log_begin(struct log_line *line, enum log_level level, const char *event, c
     return true;
 }
 
+/* How many lines were left out before this one. */
+static void log_suppressed(struct log_line *line, unsigned *suppressed)
+{
+    if (*suppressed > 0)
+        log_number(line, "suppressed", *suppressed);
+    *suppressed = 0;
+}
+
 bool log_begin_limited(struct log_line *line, enum log_level level, const char *event,
                        const char *message, struct log_limiter *limiter)
 {
@@ -193,9 +201,29 @@ bool log_begin_limited(struct log_line *line, enum log_level level, const char *
     if (!log_begin(line, level, event, message))
         return false;
     limiter->written++;
-    if (limiter->suppressed > 0)
-        log_number(line, "suppressed", limiter->suppressed);
-    limiter->suppressed = 0;
+    log_suppressed(line, &limiter->suppressed);
+    return true;
+}
+
+bool log_begin_lasting(struct log_line *line, enum log_level level, const char *event,
+                       const char *message, const char *what, struct log_lasting *lasting)
+{
+    char kept[sizeof lasting->what];
+    struct timespec now;
+
+    snprintf(kept, sizeof kept, "%s", what == NULL ? "" : what);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (lasting->told_s != 0 && strcmp(kept, lasting->what) == 0 &&
+        (uint64_t) now.tv_sec < lasting->told_s + LOG_LASTING_S)
+    {
+        lasting->suppressed++;
+        return false;
+    }
+    if (!log_begin(line, level, event, message))
+        return false;
+    memcpy(lasting->what, kept, sizeof kept);
+    lasting->told_s = (uint64_t) now.tv_sec + (now.tv_sec == 0);
+    log_suppressed(line, &lasting->suppressed);
     return true;
 }
 

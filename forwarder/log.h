@@ -41,6 +41,16 @@ struct log_limiter
     unsigned suppressed;
 };
 
+/* Keeps a state that lasts from being told again and again: zeroed, none was told. */
+struct log_lasting
+{
+    uint64_t told_s; /* monotonic second of its last line; 0: none yet */
+    unsigned suppressed;
+    char what[256]; /* tells this state from another */
+};
+
+#define LOG_LASTING_S 60 /* between two lines about a state that has not changed */
+
 void log_set_level(enum log_level level);
 bool log_parse_level(const char *text, int *level);
 
@@ -50,6 +60,10 @@ bool log_begin(struct log_line *line, enum log_level level, const char *event, c
 /* The same, at most five a second for one limiter; the next line says how many were left out. */
 bool log_begin_limited(struct log_line *line, enum log_level level, const char *event,
                        const char *message, struct log_limiter *limiter);
+/* The same for a state that lasts and is found again and again: once, once more whenever `what`
+ * (NULL: "") is not what it was, and else every LOG_LASTING_S. Who sees it end zeroes `lasting`. */
+bool log_begin_lasting(struct log_line *line, enum log_level level, const char *event,
+                       const char *message, const char *what, struct log_lasting *lasting);
 void log_text(struct log_line *line, const char *name, const char *value); /* NULL: null */
 void log_number(struct log_line *line, const char *name, int64_t value);
 void log_real(struct log_line *line, const char *name, double value);

@@ -10,6 +10,11 @@
 
 #define RETRY_LEAST_US 50000u
 #define MEND_EXTENSION "CREATE EXTENSION webhook_routing, or ALTER EXTENSION webhook_routing UPDATE"
+#define MEND_PRIMARY "name the primary in the database URL as well: --log-server finds it"
+#define MEND_ADDRESS "start PostgreSQL, or correct host and port in the database URL"
+#define MEND_PASSWORD "correct the password in the database URL, or ALTER ROLE <name> PASSWORD"
+#define MEND_HBA "let the role in by a line of pg_hba.conf, then SELECT pg_reload_conf()"
+#define MEND_FULL "raise max_connections, or the limit of the role or database; or lower --workers"
 #define MEND_WAIT                                                                                  \
     "SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity shows who keeps it waiting"
 
@@ -61,12 +66,46 @@ bool retry_blames_row(const char *sqlstate)
     return starts_with_any(sqlstate, STARTS, sizeof STARTS / sizeof *STARTS);
 }
 
+/* The words are libpq's, getaddrinfo()'s, strerror()'s and, behind FATAL, the server's. */
+const char *retry_mend_connection(const char *complaint)
+{
+    static const struct
+    {
+        const char *words, *mend;
+    } MENDS[] = {
+        {"Connection refused", MEND_ADDRESS},
+        {"No such file or directory", MEND_ADDRESS},
+        {"could not translate host name", "correct the host in the database URL, or the name "
+                                          "service of this machine: getent hosts <host>"},
+        {"timeout expired", "let this machine reach host and port: pg_isready -h <host> -p <port>"},
+        {"password authentication failed", MEND_PASSWORD},
+        {"no password supplied", MEND_PASSWORD},
+        {"no pg_hba.conf entry", MEND_HBA},
+        {"authentication failed for user", MEND_HBA},
+        {"permission denied for database", "GRANT CONNECT ON DATABASE <name> TO <the forwarder's "
+                                           "role>"},
+        {"too many clients", MEND_FULL},
+        {"too many connections", MEND_FULL},
+        {"remaining connection slots are reserved", MEND_FULL},
+        {"session is read-only", MEND_PRIMARY},
+        {"server is in hot standby mode", MEND_PRIMARY}};
+
+    for (size_t i = 0; i < sizeof MENDS / sizeof *MENDS; i++)
+        if (strstr(complaint, MENDS[i].words) != NULL)
+            return MENDS[i].mend;
+    if (strstr(complaint, "does not exist") == NULL)
+        return NULL;
+    return strstr(complaint, "database \"") != NULL
+               ? "CREATE DATABASE <name>, or correct its name in the database URL"
+               : "CREATE ROLE <name> LOGIN, then SELECT grant_routing_role('forwarder', '<name>')";
+}
+
 const char *retry_mend(const char *sqlstate)
 {
     static const struct
     {
         const char *sqlstate, *mend;
-    } MENDS[] = {{"25006", "name the primary in the database URL as well: --log-server finds it"},
+    } MENDS[] = {{"25006", MEND_PRIMARY},
                  {"42501", "SELECT grant_routing_role('forwarder', '<the forwarder's role>')"},
                  {"42883", MEND_EXTENSION},
                  {"42P01", MEND_EXTENSION},

@@ -37,12 +37,13 @@ static void ruleset_release(void *context, void *memory)
 
 static const route_allocator ALLOCATOR = {ruleset_allocate, ruleset_release, NULL};
 
+/* What is found wrong each second is told once, then rarely. */
 static void ruleset_complain(struct worker *worker, const char *event, const char *message,
                              const char *detail, const char *mend)
 {
     struct log_line line;
 
-    if (!log_begin_limited(&line, LOG_ERROR, event, message, &worker->failures))
+    if (!log_begin_lasting(&line, LOG_ERROR, event, message, detail, &worker->ruleset_problem))
         return;
     log_text(&line, "detail", detail);
     if (mend != NULL)
@@ -92,6 +93,7 @@ static void ruleset_adopt(struct worker *worker, const char *snapshot, size_t le
     }
     route_ruleset_free(worker->ruleset);
     worker->ruleset = ruleset;
+    worker->ruleset_problem = (struct log_lasting){0};
     ruleset_remember(worker, snapshot, length);
     ruleset_announce(worker, source);
 }
@@ -135,6 +137,8 @@ static void ruleset_take(struct worker *worker, const PGresult *answer)
     if (worker->ruleset == NULL || worker->ruleset_text == NULL ||
         worker->ruleset_length != length || memcmp(worker->ruleset_text, snapshot, length) != 0)
         ruleset_adopt(worker, snapshot, length, "database");
+    else
+        worker->ruleset_problem = (struct log_lasting){0};
     ruleset_keep(worker);
 }
 

@@ -315,6 +315,26 @@ closed_port() { free_port 19000; }
     wait_until 10 health_is healthy
 }
 
+# unreachable URL: what the forwarder says of such a database in its first two seconds, mended how
+unreachable() {
+    EXPECTED_HEALTH=degraded own_forwarder --database-url-file <(printf '%s\n' "$1")
+    sleep 2
+    grep '"event":"database_unreachable"' "$STACK/forwarder.log" | jq -r '.link + ": " + .mend' | sort
+    own_forwarder_stop
+    rm -r "$BATS_TEST_TMPDIR/own"
+    STACK=$BATS_FILE_TMPDIR
+}
+
+@test "a database that cannot be reached is told once for each connection, with what mends it" {
+    local mend
+    mend='start PostgreSQL, or correct host and port in the database URL'
+    equal "$(unreachable "postgresql://e2e_forwarder@127.0.0.1:$(closed_port)/$PGDATABASE")" \
+        "decide: $mend"$'\n'"log: $mend"$'\n'"maintenance: $mend"
+    mend='CREATE DATABASE <name>, or correct its name in the database URL'
+    equal "$(unreachable "$(cluster_url no_such_database e2e_forwarder)")" \
+        "decide: $mend"$'\n'"log: $mend"$'\n'"maintenance: $mend"
+}
+
 # log_backend: process of the forwarder's connection that stores the log
 log_backend() {
     sql "SELECT pid FROM pg_stat_activity WHERE usename = 'e2e_forwarder' AND datname = current_database()

@@ -291,6 +291,11 @@ extension_made() {
     equal "$status $(answer_header X-Routed-To) $(answer_header X-Routing-Decision)" '200 wa-webhook legacy; reason=no_config'
     (($(events extension_missing) >= 1))
     grep 'extension_missing.*CREATE EXTENSION webhook_routing' "$STACK/forwarder.log" | grep -F '"level":"error"'
+    # A state that lasts is told once, and once for each connection.
+    sleep 3
+    equal "$(events extension_missing)" 1
+    (($(events database_unreachable) <= 3))
+    grep 'database_unreachable.*"link":"decide".*"mend":"CREATE EXTENSION' "$STACK/forwarder.log"
     extension_made
     wait_until 10 health_is healthy
     wait_logged 1

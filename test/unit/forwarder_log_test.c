@@ -44,11 +44,36 @@ static void one_line(void **state)
     assert_string_equal(text, "abc");
 }
 
+/* A state that lasts is told once, then rarely, and again when it is another. */
+static void lasting(void **state)
+{
+    struct log_lasting down = {0};
+    struct log_line line;
+    int told = 0;
+
+    (void) state;
+    for (int i = 0; i < 100; i++)
+        told += log_begin_lasting(&line, LOG_WARNING, "down", "it is down", "refused", &down);
+    assert_int_equal(told, 1);
+    assert_true(log_begin_lasting(&line, LOG_WARNING, "down", "it is down", NULL, &down));
+    line.text[line.length] = '\0';
+    assert_non_null(strstr(line.text, "\"suppressed\":99"));
+    assert_false(log_begin_lasting(&line, LOG_WARNING, "down", "it is down", "", &down));
+    /* It still is, after a while. */
+    down.told_s -= LOG_LASTING_S;
+    assert_true(log_begin_lasting(&line, LOG_WARNING, "down", "it is down", "", &down));
+    assert_false(log_begin_lasting(&line, LOG_WARNING, "down", "it is down", "", &down));
+    /* A new time. */
+    down = (struct log_lasting){0};
+    assert_true(log_begin_lasting(&line, LOG_WARNING, "down", "it is down", "", &down));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_strings),
         cmocka_unit_test(one_line),
+        cmocka_unit_test(lasting),
     };
 
     return cmocka_run_group_tests_name("forwarder_log", tests, NULL, NULL);

@@ -70,13 +70,56 @@ static void mends(void **state)
     assert_non_null(strstr(retry_mend("42501"), "grant_routing_role('forwarder', "));
 }
 
+/* What libpq says of connections, several hosts' lines included. */
+static void connection_mends(void **state)
+{
+    static const struct
+    {
+        const char *complaint, *mend;
+    } CASES[] = {
+        {"connection to server at \"127.0.0.1\", port 1 failed: Connection refused\n\tIs the "
+         "server "
+         "running on that host and accepting TCP/IP connections?\n",
+         "start PostgreSQL"},
+        {"connection to server on socket \"/tmp/.s.PGSQL.1\" failed: No such file or directory\n",
+         "start PostgreSQL"},
+        {"could not translate host name \"db.invalid\" to address: Name or service not known\n",
+         "getent hosts"},
+        {"connection to server at \"192.0.2.1\", port 5432 failed: timeout expired\n",
+         "pg_isready"},
+        {"FATAL:  password authentication failed for user \"a\"\n", "ALTER ROLE"},
+        {"fe_sendauth: no password supplied\n", "ALTER ROLE"},
+        {"FATAL:  no pg_hba.conf entry for host \"::1\", user \"a\", database \"b\"\n",
+         "pg_hba.conf"},
+        {"FATAL:  Peer authentication failed for user \"a\"\n", "pg_hba.conf"},
+        {"FATAL:  permission denied for database \"b\"\n", "GRANT CONNECT"},
+        {"FATAL:  database \"b\" does not exist\n", "CREATE DATABASE"},
+        {"FATAL:  role \"a\" does not exist\n", "CREATE ROLE"},
+        {"FATAL:  sorry, too many clients already\n", "max_connections"},
+        {"FATAL:  too many connections for role \"a\"\n", "max_connections"},
+        {"FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute\n",
+         "max_connections"},
+        {"connection to server at \"10.0.0.1\", port 5432 failed: session is read-only\n",
+         "name the primary"}};
+
+    (void) state;
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
+    {
+        const char *mend = retry_mend_connection(CASES[i].complaint);
+
+        assert_non_null(mend);
+        assert_non_null(strstr(mend, CASES[i].mend));
+    }
+    assert_null(retry_mend_connection(""));
+    assert_null(retry_mend_connection("server closed the connection unexpectedly\n"));
+    assert_null(retry_mend_connection("FATAL:  the database system is starting up\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pauses),
-        cmocka_unit_test(connections),
-        cmocka_unit_test(rows),
-        cmocka_unit_test(mends),
+        cmocka_unit_test(pauses), cmocka_unit_test(connections),      cmocka_unit_test(rows),
+        cmocka_unit_test(mends),  cmocka_unit_test(connection_mends),
     };
 
     return cmocka_run_group_tests_name("forwarder_retry", tests, NULL, NULL);
