@@ -119,6 +119,21 @@ static void process_announce(const struct process *process)
     log_end(&line);
 }
 
+/* Without an app secret nobody can tell Meta's webhooks from others'. */
+static void process_say_signatures(const struct process *process)
+{
+    struct log_line line;
+
+    if (process->options.app_secrets.value != NULL ||
+        !log_begin(&line, LOG_WARNING, "signatures_off",
+                   "there is no app secret: signatures are not checked, and whoever reaches the "
+                   "port can post webhooks"))
+        return;
+    log_text(&line, "mend",
+             "give Meta's app secret: --app-secret-file FILE, or WEBHOOK_FORWARDER_APP_SECRETS");
+    log_end(&line);
+}
+
 /* Sockets from outside, and ours for what they leave out. EX_OK, or what the process ends with. */
 static int process_listen(struct process *process)
 {
@@ -265,6 +280,7 @@ static int process_serve(struct process *process)
         !process_open_watchdog(process))
         return fail(EX_UNAVAILABLE, "cannot start the admin listener");
     process_announce(process);
+    process_say_signatures(process);
     if (!process_start_workers(process))
     {
         log_plain(LOG_ERROR, "worker_failed", "a thread could not be started");

@@ -19,12 +19,6 @@
 /* Longest content of a secret's file, in bytes. */
 #define SECRET_LIMIT 65536
 
-/* What one statement to PostgreSQL can hold: a message has less than 1 GiB, and libpq doubles its
- * buffer. */
-#define MAX_BODY_MOST ((size_t) 512 << 20)
-#define LOG_BATCH_MOST 10000
-/* What is pending in the database for a minute is taken for cut off. */
-#define TOTAL_TIMEOUT_MOST 55000000u
 #define SPOOL_LEAST ((size_t) 4 << 20) /* two segments of the least size */
 
 struct complaint
@@ -139,6 +133,36 @@ static bool put_secret(struct secret *secret, const char *path, struct complaint
     return file != NULL || complain_of_memory(complaint);
 }
 
+/* Whether what was read is not above the most that the setting takes. */
+static bool is_within(const struct option_row *row, const void *field)
+{
+    const char *most = option_most(row);
+    unsigned count;
+    uint64_t duration;
+    size_t bytes;
+
+    switch (row->kind)
+    {
+    case KIND_COUNT:
+        return options_parse_count(most, &count) && *(const unsigned *) field <= count;
+    case KIND_DURATION:
+        return options_parse_duration(most, &duration) && *(const uint64_t *) field <= duration;
+    case KIND_SIZE:
+        return options_parse_size(most, &bytes) && *(const size_t *) field <= bytes;
+    default:
+        return true;
+    }
+}
+
+static bool refuse(const struct option_row *row, const char *value, const char *origin,
+                   struct complaint *complaint)
+{
+    char allowed[128];
+
+    option_allowed(row, allowed, sizeof allowed);
+    return complain(complaint, "%s: \"%s\" is refused; it takes %s", origin, value, allowed);
+}
+
 /* Takes `value` for one setting. `origin` names where it comes from, for the complaint. */
 static bool put(struct options *options, const struct option_row *row, const char *value,
                 const char *origin, struct complaint *complaint)
@@ -172,9 +196,8 @@ static bool put(struct options *options, const struct option_row *row, const cha
     default:
         break;
     }
-    if (!good)
-        return complain(complaint, "%s: \"%s\" is no %s (such as %s)", origin, value, row->metavar,
-                        row->standard);
+    if (!good || !is_within(row, field))
+        return refuse(row, value, origin, complaint);
     if (row->kind == KIND_TEXT || row->kind == KIND_SERVER)
         return put_text(field, strdup(value), complaint);
     return true;
@@ -266,6 +289,7 @@ static enum options_action take_argument(struct options *options, int argc,
 {
     const char *argument = argv[(*at)++], *value = strchr(argument, '=');
     const struct option_row *row = NULL;
+    char origin[64];
 
     if (strncmp(argument, "--", 2) == 0)
     {
@@ -285,7 +309,8 @@ static enum options_action take_argument(struct options *options, int argc,
         complain(complaint, "--%s needs a value (%s)", row->flag, row->metavar);
         return OPTIONS_BAD_USAGE;
     }
-    if (put(options, row, value, argument, complaint))
+    snprintf(origin, sizeof origin, "--%s", row->flag);
+    if (put(options, row, value, origin, complaint))
         return OPTIONS_SERVE;
     return row->kind == KIND_SECRET ? OPTIONS_BAD_CONFIG : OPTIONS_BAD_USAGE;
 }
@@ -314,8 +339,6 @@ static bool check_together(const struct options *options, struct complaint *comp
     if (!check_address(options->listen, "listen", complaint) ||
         !check_address(options->admin_listen, "admin-listen", complaint))
         return false;
-    if (options->workers > 64)
-        return complain(complaint, "--workers: at most 64");
     if (options->path_prefix[0] != '\0' &&
         (options->path_prefix[0] != '/' ||
          options->path_prefix[strlen(options->path_prefix) - 1] == '/'))
@@ -328,12 +351,6 @@ static bool check_together(const struct options *options, struct complaint *comp
                         options->functions_url);
     if (options->log_batch > options->log_queue)
         return complain(complaint, "--log-batch is more than --log-queue can hold");
-    if (options->log_batch > LOG_BATCH_MOST)
-        return complain(complaint, "--log-batch: at most %d", LOG_BATCH_MOST);
-    if (options->total_timeout > TOTAL_TIMEOUT_MOST)
-        return complain(complaint, "--total-timeout: at most 55s");
-    if (options->max_body > MAX_BODY_MOST)
-        return complain(complaint, "--max-body: at most 512MiB");
     if (options->spool_size < options->workers * SPOOL_LEAST)
         return complain(complaint, "--spool-size: at least 4MiB for each worker");
     if (!is_target_name(options->default_target))

@@ -39,3 +39,62 @@ void option_credential(const struct option_row *row, char *name, size_t size)
 {
     snprintf(name, size, "%.*s", (int) (strlen(row->flag) - strlen("-file")), row->flag);
 }
+
+/* ---- what a setting takes ---- */
+
+/* Settings that take less than others of their kind. A statement to PostgreSQL is a message of less
+ * than 1 GiB, and libpq doubles its buffer; what is pending in the database for a minute is taken
+ * for cut off. */
+static const struct
+{
+    const char *flag, *most;
+} LIMITS[] = {
+    {"workers", "64"}, {"log-batch", "10000"}, {"total-timeout", "55s"}, {"max-body", "512MiB"}};
+
+const char *option_most(const struct option_row *row)
+{
+    for (size_t i = 0; i < sizeof LIMITS / sizeof *LIMITS; i++)
+        if (strcmp(LIMITS[i].flag, row->flag) == 0)
+            return LIMITS[i].most;
+    switch (row->kind)
+    {
+    case KIND_COUNT:
+        return "10000000";
+    case KIND_DURATION:
+        return "24h";
+    case KIND_SIZE:
+        return "16GiB";
+    default:
+        return NULL;
+    }
+}
+
+void option_allowed(const struct option_row *row, char *text, size_t size)
+{
+    const char *most = option_most(row);
+
+    *text = '\0';
+    switch (row->kind)
+    {
+    case KIND_COUNT:
+        snprintf(text, size, "a whole number from 1 to %s", most);
+        break;
+    case KIND_DURATION:
+        snprintf(text, size, "a time from 1ms to %s, in ms, s, min or h", most);
+        break;
+    case KIND_SIZE:
+        snprintf(text, size, "a size from 1 to %s, in bytes, KiB, MiB or GiB", most);
+        break;
+    case KIND_LEVEL:
+        snprintf(text, size, "debug, info, warning or error");
+        break;
+    case KIND_SERVER:
+        snprintf(text, size, "any, read-write, read-only, primary, standby or prefer-standby");
+        break;
+    case KIND_SYNC:
+        snprintf(text, size, "grouped or wait");
+        break;
+    default:
+        break;
+    }
+}

@@ -47,4 +47,10 @@ void option_variable(const struct option_row *row, char *name, size_t size);
 /* systemd's credential of a secret: its flag without `-file`. */
 void option_credential(const struct option_row *row, char *name, size_t size);
 
+/* The highest number, time or size that a setting takes, as people write it; NULL for the others.
+ */
+const char *option_most(const struct option_row *row);
+/* What a setting takes, in words; "" for a text that anything can stand in. */
+void option_allowed(const struct option_row *row, char *text, size_t size);
+
 #endif /* OPTIONS_TABLE_H */

@@ -206,12 +206,21 @@ static void secrets_say_kept(const char *flag, const char *problem)
     log_end(&line);
 }
 
+/* Appends a file to those that were read; one that finds no room is left out. */
+static void secrets_name(char *files, size_t size, const char *file)
+{
+    size_t length = strlen(files);
+
+    if (length + strlen(file) + 3 <= size)
+        snprintf(files + length, size - length, "%s%s", length > 0 ? ", " : "", file);
+}
+
 void secrets_reload(struct options *options, struct secrets **current)
 {
     struct secret *secret;
     struct log_line line;
     const char *flag;
-    char problem[512];
+    char problem[512], files[1024] = "";
     int read = 0, kept = 0;
 
     for (size_t i = 0; (secret = options_secret(options, i, &flag)) != NULL; i++)
@@ -219,7 +228,10 @@ void secrets_reload(struct options *options, struct secrets **current)
         if (secret->file == NULL)
             continue;
         if (secrets_reread(options, secret, current, problem, sizeof problem))
+        {
             read++;
+            secrets_name(files, sizeof files, secret->file);
+        }
         else
         {
             kept++;
@@ -230,5 +242,6 @@ void secrets_reload(struct options *options, struct secrets **current)
         !log_begin(&line, LOG_INFO, "secrets_reloaded", "secrets were read again"))
         return;
     log_number(&line, "files", read);
+    log_text(&line, "names", files);
     log_end(&line);
 }

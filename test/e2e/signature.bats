@@ -137,6 +137,26 @@ decided_are() { [[ $(decided) == "$1" ]]; }
     equal "$(seen '.total')" 2
 }
 
+# signatures_off: what the start says of them
+signatures_off() { grep '"event":"signatures_off"' "$STACK/forwarder.log" | jq -r '.level + ": " + .mend'; }
+
+@test "a start without an app secret says that anybody can post, and what mends it" {
+    local warning='warning: give Meta'\''s app secret: --app-secret-file FILE, or WEBHOOK_FORWARDER_APP_SECRETS'
+    own_forwarder
+    equal "$(signatures_off)" "$warning"
+    own_forwarder_stop
+    rm -r "$BATS_TEST_TMPDIR/own"
+    STACK=$BATS_FILE_TMPDIR
+    WEBHOOK_FORWARDER_APP_SECRETS='' own_forwarder
+    equal "$(signatures_off)" "$warning"
+    own_forwarder_stop
+    rm -r "$BATS_TEST_TMPDIR/own"
+    STACK=$BATS_FILE_TMPDIR
+    printf '%s\n' "$FIRST" >"$BATS_TEST_TMPDIR/secrets"
+    own_forwarder --app-secret-file "$BATS_TEST_TMPDIR/secrets"
+    equal "$(events signatures_off)" 0
+}
+
 # own_with_files: an own forwarder with each secret in a file
 own_with_files() {
     printf '%s\n' "$FIRST" >"$BATS_TEST_TMPDIR/secrets"
@@ -189,6 +209,8 @@ rotate() {
     rm "$BATS_TEST_TMPDIR/secrets"
     kill -HUP "$(forwarder_pid)"
     wait_until 5 grep '"event":"secrets_reloaded"' "$STACK/forwarder.log"
+    equal "$(grep '"event":"secrets_reloaded"' "$STACK/forwarder.log" | jq -r .names)" \
+        "$STACK/token, $BATS_TEST_TMPDIR/fields, $BATS_TEST_TMPDIR/url"
     equal "$(grep '"event":"secrets_kept"' "$STACK/forwarder.log" | jq -r '.level + " " + .option')" 'error app-secret-file'
     post_signed "$FIXTURES/text.json"
     equal "$status" 200

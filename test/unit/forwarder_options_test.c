@@ -107,6 +107,44 @@ static void wrong_usage(void **state)
     }
 }
 
+/* Who is refused is told what is allowed. */
+static void ranges(void **state)
+{
+    static const struct
+    {
+        const char *flag, *value, *message;
+    } CASES[] = {
+        {"--workers", "0", "--workers: \"0\" is refused; it takes a whole number from 1 to 64"},
+        {"--workers", "65", "--workers: \"65\" is refused; it takes a whole number from 1 to 64"},
+        {"--log-batch", "10001",
+         "--log-batch: \"10001\" is refused; it takes a whole number from 1 to 10000"},
+        {"--max-in-flight", "x",
+         "--max-in-flight: \"x\" is refused; it takes a whole number from 1 to 10000000"},
+        {"--total-timeout", "56s",
+         "--total-timeout: \"56s\" is refused; it takes a time from 1ms to 55s, in ms, s, min or "
+         "h"},
+        {"--max-body", "513MiB",
+         "--max-body: \"513MiB\" is refused; it takes a size from 1 to 512MiB, in bytes, KiB, MiB "
+         "or "
+         "GiB"},
+        {"--log-level", "loud",
+         "--log-level: \"loud\" is refused; it takes debug, info, warning or error"},
+        {"--spool-sync", "never", "--spool-sync: \"never\" is refused; it takes grouped or wait"}};
+    struct options options;
+    char message[512];
+
+    (void) state;
+    for (size_t i = 0; i < COUNT(CASES); i++)
+    {
+        const char *argv[] = {"x", CASES[i].flag, CASES[i].value};
+
+        assert_int_equal(options_read(&options, 3, argv, message, sizeof message),
+                         OPTIONS_BAD_USAGE);
+        assert_string_equal(message, CASES[i].message);
+        options_free(&options);
+    }
+}
+
 static void wrong_config(void **state)
 {
     const char *const cases[][4] = {{"x", "--listen", "nowhere"},
@@ -129,10 +167,8 @@ static void wrong_config(void **state)
 static void together(void **state)
 {
     const char *const wrong[][6] = {
-        {"x", "--max-body", "513MiB", "--max-buffer", "2GiB"},
         {"x", "--max-body", "257MiB", "--max-buffer", "256MiB"},
-        {"x", "--max-body", "65MiB", "--workers", "4"}, /* they share --max-buffer */
-        {"x", "--log-batch", "10001", "--log-queue", "50000"}};
+        {"x", "--max-body", "65MiB", "--workers", "4"}}; /* they share --max-buffer */
     const char *const good[][6] = {{"x", "--max-body", "512MiB", "--max-buffer", "512MiB"},
                                    {"x", "--max-body", "64MiB", "--workers", "4"},
                                    {"x", "--log-batch", "10000", "--log-queue", "10000"}};
@@ -256,6 +292,7 @@ int main(void)
         cmocka_unit_test(values),      cmocka_unit_test(addresses),    cmocka_unit_test(flag_wins),
         cmocka_unit_test(wrong_usage), cmocka_unit_test(wrong_config), cmocka_unit_test(secrets),
         cmocka_unit_test(together),    cmocka_unit_test(credentials),  cmocka_unit_test(hidden),
+        cmocka_unit_test(ranges),
     };
 
     return cmocka_run_group_tests_name("forwarder_options", tests, NULL, NULL);
