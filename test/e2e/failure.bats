@@ -288,11 +288,9 @@ closed_port() { free_port 19000; }
     equal "$status" 502
     wait_logged 1
     [[ $(sql "SELECT error_message FROM webhook_routing_logs") == *'longer than --max-reply' ]]
-    own_forwarder_stop
+    own_forwarder_end
     clean_sheet
     behave "name=wa-webhook-jobs&body=$answer"
-    rm -r "$BATS_TEST_TMPDIR/own"
-    STACK=$BATS_FILE_TMPDIR
     own_forwarder --max-body 2KiB --max-buffer 4KiB
     post "$FIXTURES/text.json"
     equal "$status" 502
@@ -320,9 +318,7 @@ unreachable() {
     EXPECTED_HEALTH=degraded own_forwarder --database-url-file <(printf '%s\n' "$1")
     sleep 2
     grep '"event":"database_unreachable"' "$STACK/forwarder.log" | jq -r '.link + ": " + .mend' | sort
-    own_forwarder_stop
-    rm -r "$BATS_TEST_TMPDIR/own"
-    STACK=$BATS_FILE_TMPDIR
+    own_forwarder_end
 }
 
 @test "a database that cannot be reached is told once for each connection, with what mends it" {

@@ -110,6 +110,13 @@ own_forwarder_stop() {
     fi
 }
 
+# own_forwarder_end: it stops, and leaves its place to another one
+own_forwarder_end() {
+    own_forwarder_stop
+    rm -r "$BATS_TEST_TMPDIR/own"
+    STACK=$BATS_FILE_TMPDIR
+}
+
 # events EVENT: how many lines of that kind the forwarder has written
 events() { grep -c "\"event\":\"$1\"" "$STACK/forwarder.log" || true; }
 

@@ -144,14 +144,10 @@ signatures_off() { grep '"event":"signatures_off"' "$STACK/forwarder.log" | jq -
     local warning='warning: give Meta'\''s app secret: --app-secret-file FILE, or WEBHOOK_FORWARDER_APP_SECRETS'
     own_forwarder
     equal "$(signatures_off)" "$warning"
-    own_forwarder_stop
-    rm -r "$BATS_TEST_TMPDIR/own"
-    STACK=$BATS_FILE_TMPDIR
+    own_forwarder_end
     WEBHOOK_FORWARDER_APP_SECRETS='' own_forwarder
     equal "$(signatures_off)" "$warning"
-    own_forwarder_stop
-    rm -r "$BATS_TEST_TMPDIR/own"
-    STACK=$BATS_FILE_TMPDIR
+    own_forwarder_end
     printf '%s\n' "$FIRST" >"$BATS_TEST_TMPDIR/secrets"
     own_forwarder --app-secret-file "$BATS_TEST_TMPDIR/secrets"
     equal "$(events signatures_off)" 0

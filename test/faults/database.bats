@@ -309,7 +309,7 @@ extension_made() {
     sql "SELECT set_routing_enabled(true), update_routing_percentage(100)" >/dev/null
     own_forwarder --database-url-file "$BATS_TEST_TMPDIR/url"
     wait_rules
-    load_begin 1500 300
+    load_begin 2100 300
     sleep 0.7
     sql "DROP EXTENSION webhook_routing"
     sleep 1.5
