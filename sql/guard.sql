@@ -138,6 +138,17 @@ SELECT domain, errors, action FROM guard;
 SELECT regexp_replace(notes, '\d{4}-\d\d-\d\d \d\d:\d\d', 'TIME', 'g') AS notes, version - max(version) OVER () AS newest
   FROM webhook_routing_config ORDER BY version DESC LIMIT 1;
 
+-- Where both limits are the same no ratio says which it is. That is said, and not taken for health.
+BEGIN;
+SELECT count(*) FROM set_routing_enabled(true);
+SELECT count(*) FROM update_routing_settings('{"warning_error_rate_pct": 0.5}');
+CALL traffic(1, 20, 20, 'property');
+SELECT action, detail FROM routing_guard();
+SELECT severity, finding, fix FROM validate_routing_config() WHERE finding ~ 'automatic_rollback' \gx
+SELECT count(*) FROM update_routing_settings('{"warning_error_rate_pct": 0.1}');
+SELECT count(*) FROM validate_routing_config() WHERE finding ~ 'automatic_rollback';
+ROLLBACK;
+
 DROP VIEW guard;
 DROP PROCEDURE traffic(integer, integer, integer, text, text, text, bigint), quiet();
 DROP EXTENSION webhook_routing;

@@ -143,6 +143,8 @@ BEGIN
 		nothing := 'off: routing is disabled, there is nothing to roll back';
 	ELSIF NOT former.automatic_rollback THEN
 		nothing := 'off: SELECT update_routing_settings(''{"automatic_rollback": true}'', ''why''); turns it on';
+	ELSIF former.warning_error_rate_pct >= former.critical_error_rate_pct THEN
+		nothing := 'off: warning and critical error rate are the same, which leaves nothing to tell apart';
 	-- Of the log table, so that several installations in one database do not meet.
 	ELSIF NOT pg_try_advisory_xact_lock('@extschema@.webhook_routing_logs'::regclass::oid::integer, 2) THEN
 		nothing := 'busy: another session is at it';

@@ -24,6 +24,14 @@ BEGIN
 		 WHERE config.keep_conversations AND config.conversation_timeout = interval '0'
 
 		UNION ALL
+		SELECT 'error', format('automatic_rollback sees nothing while warning and critical error rate are the same '
+							   '(%s %%)', config.critical_error_rate_pct),
+			   format('SELECT update_routing_settings(''{"warning_error_rate_pct": %s}'', ''why'');',
+					  trim_scale(config.critical_error_rate_pct / 5))
+		 WHERE config.automatic_rollback
+		   AND config.warning_error_rate_pct >= config.critical_error_rate_pct
+
+		UNION ALL
 		SELECT 'error', format('the %s target "%s" has no row', n.role, n.name),
 			   format('INSERT INTO webhook_routing_targets (name) VALUES (%L);', n.name)
 		  FROM (VALUES ('unified', config.unified_webhook),
