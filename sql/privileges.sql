@@ -168,6 +168,48 @@ SELECT command, may('regress_stranger', command) AS stranger, may('regress_forwa
 	'SELECT * FROM grant_routing_role(''operator'', ''regress_stranger'')'
 	]) AS command;
 
+-- No phone number, however it is written, in anything that a viewer can read or call, while there is one in
+-- every text that a log row has of its sender, and in a conversation.
+SELECT count(*) FROM update_routing_settings('{"conversation_timeout": "1 hour", "automatic_rollback": true}');
+SELECT count(*) FROM set_routing_enabled(true);
+INSERT INTO webhook_routing_logs (webhook_name, domain, routed_to, from_number, message_id, status, error_message, reason,
+	bucket, percentage, config_version, decision_id)
+SELECT 'wa-webhook-unified', 'jobs', 'unified', '250788777666', 'wamid.250788777666.' || n, 'error', said, 'in_percentage',
+	   9000, 50, version, gen_random_uuid()
+  FROM get_current_routing_config(), generate_series(1, 5) n,
+	   unnest(ARRAY['cannot tell 250788777666', 'tel:+250-788-777-666', '(250) 788 777 666', '+٢٥٠٧٨٨٧٧٧٦٦٦',
+					'n:２５０７８８７７７６６６', '²⁵⁰⁷⁸⁸⁷⁷⁷⁶⁶⁶', 'wamid.HBgMMjUwNzg4 hmac:abcdef', 'délai dépassé']) said;
+SELECT count(*) > 0 AS critical FROM routing_guard() WHERE action = 'rolled back';
+SELECT verdict FROM rollout_evaluate('hold', 'look at it');
+CREATE FUNCTION found(query text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	n bigint;
+BEGIN
+	EXECUTE format('SELECT count(*) FROM (%s) q WHERE q::text ~ %L', query, '788.?777|٧٨٨|７８８|⁷⁸⁸|MjUwNzg4|hmac:') INTO n;
+	RETURN n;
+END $$;
+SET ROLE regress_viewer;
+CREATE TEMP TABLE readable AS
+SELECT format('SELECT %s FROM %s', string_agg(quote_ident(a.attname), ', '), c.oid::regclass) AS query
+  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE c.relkind IN ('r', 'p', 'v') AND c.relname ~ '^webhook_routing' AND c.relnamespace = 'public'::regnamespace
+   AND has_column_privilege(c.oid, a.attnum, 'SELECT')
+ GROUP BY c.oid
+UNION ALL
+SELECT 'SELECT * FROM ' || call
+  FROM unnest(ARRAY['rollout_status()', 'check_routing_health()', 'check_routing_guard()', 'check_sample_ratio()',
+					'verify_routing_decisions()', 'cutover_readiness()', 'simulate_routing(10)',
+					'simulate_routing_decisions(10)', 'validate_routing_config()']) call;
+SELECT count(*) > 18 AS much, bool_or(query ~ 'from_number|message_id|conversations$|pending$') AS of_senders FROM readable;
+SELECT query, found(query) FROM readable WHERE found(query) > 0;
+SELECT errors, message FROM webhook_routing_errors ORDER BY errors, message;
+RESET ROLE;
+-- That way it would be found.
+SELECT found('TABLE webhook_routing_logs') > 0 AS log, found('TABLE webhook_routing_conversations') > 0 AS conversations;
+DROP FUNCTION found(text);
+DROP TABLE readable;
+TRUNCATE webhook_routing_logs, webhook_routing_rollups, webhook_routing_conversations;
+
 -- What the forwarder stores is counted although it may not touch the rollups, and its hashed senders
 -- need no right on the key.
 SELECT count(*) FROM update_routing_settings('{"hash_senders": true}');

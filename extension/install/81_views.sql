@@ -2,13 +2,21 @@
 -- newest error rows by an index that holds nothing else.
 
 -- A text without what could name a person or differ from one error to the next: every word with a digit
--- in it, which phone numbers, ids and hashes have.
+-- in it, of any script (Unicode 15, category Nd, and digits that are raised, circled or bold), which phone
+-- numbers, ids and hashes have.
 CREATE FUNCTION @extschema@.webhook_routing_error_pattern(message text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 	SELECT left(btrim(regexp_replace(
-				regexp_replace(message, '[^[:space:]]*([[:digit:]]|wamid[.]|hmac:)[^[:space:]]*', '#', 'g'),
+				regexp_replace(message, '[^[:space:]]*([0-9\u00B2\u00B3\u00B9\u2070-\u2089\u2460-\u249B\u24EA-\u24FF'
+				 '\u0660-\u0669\u06F0-\u06F9\u07C0-\u07C9\u0966-\u096F\u09E6-\u09EF\u0A66-\u0A6F'
+				 '\u0AE6-\u0AEF\u0B66-\u0B6F\u0BE6-\u0BEF\u0C66-\u0C6F\u0CE6-\u0CEF\u0D66-\u0D6F'
+				 '\u0DE6-\u0DEF\u0E50-\u0E59\u0ED0-\u0ED9\u0F20-\u0F29\u1040-\u1049\u1090-\u1099'
+				 '\u17E0-\u17E9\u1810-\u1819\u1946-\u194F\u19D0-\u19D9\u1A80-\u1A89\u1A90-\u1A99'
+				 '\u1B50-\u1B59\u1BB0-\u1BB9\u1C40-\u1C49\u1C50-\u1C59\uA620-\uA629\uA8D0-\uA8D9'
+				 '\uA900-\uA909\uA9D0-\uA9D9\uA9F0-\uA9F9\uAA50-\uAA59\uABF0-\uABF9\uFF10-\uFF19'
+				 '\U0001D7CE-\U0001D7FF]|wamid[.]|hmac:)[^[:space:]]*', '#', 'g'),
 				'#([[:space:]]+#)+', '#', 'g')), 40)
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_error_pattern(text) IS
