@@ -139,8 +139,9 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_complaints(text) IS
 -- closed. At 0 % only those that cannot be forced apply. A warning has been judged when the newest
 -- evaluation says proceed and the health that was recorded with it complains of that domain in the same
 -- words, numbers apart: then it was given after the warning had appeared. The same holds for
--- environmental.
-CREATE FUNCTION @extschema@.webhook_routing_gates()
+-- environmental. Whoever has asked webhook_routing_rollout_health() already hands over what it said, as
+-- JSON: a month of rollups takes a tenth of a second to add up.
+CREATE FUNCTION @extschema@.webhook_routing_gates(found jsonb DEFAULT NULL)
 RETURNS TABLE (
 	place     integer,
 	gate      text,
@@ -159,7 +160,12 @@ AS $function$
 			   to_char(s.began + s.soak, 'YYYY-MM-DD HH24:MI TZ') AS soak_end
 		  FROM @extschema@.webhook_routing_rollout_step() s
 	), health AS MATERIALIZED (
-		SELECT h.* FROM @extschema@.webhook_routing_rollout_health() h, step s WHERE s.percentage > 0
+		SELECT h.*
+		  FROM step s,
+			   jsonb_to_recordset(coalesce(found, (SELECT jsonb_agg(to_jsonb(r))
+													 FROM @extschema@.webhook_routing_rollout_health() r)))
+				   AS h (domain text, severity text, issue text, requests bigint, proof text, needed bigint)
+		 WHERE s.percentage > 0
 	), evaluation AS MATERIALIZED (
 		SELECT e.* FROM @extschema@.webhook_routing_evaluations e, step s
 		 WHERE e.config_version >= s.first_version
@@ -273,5 +279,5 @@ AS $function$
 	)
 	SELECT * FROM gates g ORDER BY g.place
 $function$;
-COMMENT ON FUNCTION @extschema@.webhook_routing_gates() IS
+COMMENT ON FUNCTION @extschema@.webhook_routing_gates(jsonb) IS
 	'Internal: the gates between this step of the rollout and the next, and what opens each';

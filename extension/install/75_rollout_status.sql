@@ -7,8 +7,11 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 	WITH step AS MATERIALIZED (
 		SELECT * FROM @extschema@.webhook_routing_rollout_step()
+	), health AS MATERIALIZED (
+		SELECT * FROM @extschema@.webhook_routing_rollout_health()
 	), gates AS MATERIALIZED (
-		SELECT * FROM @extschema@.webhook_routing_gates()
+		SELECT g.* FROM (SELECT jsonb_agg(to_jsonb(h)) AS found FROM health h) f,
+			   @extschema@.webhook_routing_gates(coalesce(f.found, '[]')) g
 	), lines (place, item, state, ok, detail) AS (
 		SELECT 0, 'step', format('%s of %s: %s %%', s.step, s.steps, s.percentage), NULL::boolean,
 			   CASE WHEN s.first_version = 1 THEN 'as installed'
@@ -26,7 +29,7 @@ AS $function$
 				   format('%s requests, %s errors', h.requests, h.errors), h.issue,
 				   CASE h.proof WHEN 'shown_critical' THEN 'shown to be below the critical limit'
 								WHEN 'shown_warning' THEN 'shown to be below the warning limit' END)
-		  FROM @extschema@.webhook_routing_rollout_health() h, step s
+		  FROM health h, step s
 		UNION ALL
 		SELECT 30, 'next', CASE WHEN bool_and(g.is_open) THEN 'can advance' ELSE 'cannot advance' END,
 			   bool_and(g.is_open),
