@@ -60,6 +60,20 @@ INSERT INTO public.webhook_routing_plan (percentage, soak, config_version) VALUE
 RESET search_path;
 RESET ROLE;
 
+-- Words that are longer than a line: an address in a reason, names as long as names may be.
+CREATE ROLE regress_a_colleague_whose_name_is_as_long_as_that_of_a_role_is;
+SELECT count(*) > 0 AS granted FROM grant_routing_role('operator', 'regress_a_colleague_whose_name_is_as_long_as_that_of_a_role_is');
+INSERT INTO webhook_routing_domains (domain, legacy_target) VALUES (rpad('a', 63, 'long-name-'), 'wa-webhook-jobs');
+SET ROLE regress_a_colleague_whose_name_is_as_long_as_that_of_a_role_is;
+SELECT version > 0 AS set FROM set_routing_domains(ARRAY[rpad('a', 63, 'long-name-')],
+	'https://tickets.example.org/browse/ROLLOUT-1234?focusedId=10100#comment-10100, and no more');
+RESET ROLE;
+SELECT replace(who, session_user, 'me') AS who, what, why FROM webhook_routing_history LIMIT 1;
+SELECT item, state, detail FROM rollout_status() WHERE item ~ '^along';
+SELECT max(length(a)) AS who, max(length(b)) AS what, max(length(c)) AS why
+  FROM webhook_routing_history, string_to_table(who, E'\n') a, string_to_table(what, E'\n') b, string_to_table(why, E'\n') c;
+DROP OWNED BY regress_a_colleague_whose_name_is_as_long_as_that_of_a_role_is;
+DROP ROLE regress_a_colleague_whose_name_is_as_long_as_that_of_a_role_is;
 DROP OWNED BY regress_operator, regress_viewer;
 DROP ROLE regress_operator, regress_viewer;
 SET client_min_messages = warning;

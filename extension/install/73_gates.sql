@@ -14,12 +14,13 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_duration(interval) IS
 	'Internal: a length of time in words, in minutes, rounded up';
 
--- Lines of at most "width" characters, broken at blanks and commas, for a column that is read in psql.
+-- Lines of at most "width" characters, broken at blanks and commas, and in longer words, for a column that
+-- is read in psql.
 CREATE FUNCTION @extschema@.webhook_routing_folded(words text, width integer) RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
-	SELECT rtrim(regexp_replace(words, format('(.{1,%s},|.{1,%s}(?=\s|$))\s*', width - 1, width),
+	SELECT rtrim(regexp_replace(words, format('(.{1,%s},|.{1,%s}(?=\s|$)|[^\s,]{%s})\s*', width - 1, width, width),
 								E'\\1\n', 'g'), E'\n')
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_folded(text, integer) IS

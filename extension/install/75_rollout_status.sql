@@ -40,7 +40,7 @@ AS $function$
 		SELECT 40, 'way back', s.former || ' %', NULL, 'SELECT rollout_back(''why'');'
 		  FROM step s WHERE s.percentage > 0
 	)
-	SELECT l.item, @extschema@.webhook_routing_folded(l.state, 26), l.ok,
+	SELECT @extschema@.webhook_routing_folded(l.item, 16), @extschema@.webhook_routing_folded(l.state, 26), l.ok,
 		   @extschema@.webhook_routing_folded(l.detail, 44)
 	  FROM lines l ORDER BY l.place, l.item
 $function$;
