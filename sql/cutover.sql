@@ -84,6 +84,13 @@ UPDATE webhook_routing_targets SET retired = true WHERE name = 'wa-webhook-prope
 SELECT webhook_name, routed_to, reason, fallback_webhook FROM route_decide(:'message'::text);
 SELECT (set_routing_enabled(false)).percentage;
 SELECT webhook_name, routed_to, reason, fallback_webhook FROM route_decide(:'message'::text);
+-- Nobody is told that a way back helps where there is none.
+BEGIN;
+SELECT percentage FROM rollout_back('all of it');
+INSERT INTO webhook_routing_logs (webhook_name, domain, routed_to, status) SELECT 'wa-webhook-unified', d, 'unified', 'error'
+  FROM unnest('{property,jobs}'::text[]) d, generate_series(1, 10);
+SELECT domain, advice FROM check_routing_health() WHERE severity = 'critical';
+ROLLBACK;
 SELECT target, ready, missing FROM readiness WHERE domains && '{property}';
 SELECT statement FROM cutover_readiness() WHERE target = 'wa-webhook-property';
 SELECT domain, state, planned_pct FROM webhook_routing_distribution WHERE domain = 'property';

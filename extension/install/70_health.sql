@@ -276,8 +276,13 @@ BEGIN
 	                    config.warning_p95_ms::numeric, config.critical_p95_ms::numeric, 'ms'::text))) END,
 	       j.final, j.proof, j.requests, j.errors,
 	       round(j.low_pct::numeric, 5), round(j.high_pct::numeric, 5), j.needed,
-	       @extschema@.webhook_routing_advice(j.final, j.proof, j.domain, j.routed_to, j.requests,
-	                                          j.needed, to_jsonb(config))
+	       CASE WHEN j.final = 'critical' AND j.routed_to = 'unified'
+	                 AND EXISTS (SELECT FROM @extschema@.webhook_routing_domains d
+	                               JOIN @extschema@.webhook_routing_targets t ON t.name = d.legacy_target
+	                              WHERE d.domain = j.domain AND t.retired)
+	            THEN 'Mend the unified function: the legacy one is retired, so that no way back reaches this domain.'
+	            ELSE @extschema@.webhook_routing_advice(j.final, j.proof, j.domain, j.routed_to, j.requests,
+	                                                    j.needed, to_jsonb(config)) END
 	       || CASE WHEN j.repeated > 0
 	               THEN format(' %s errors of messages that had failed before are left out.', j.repeated)
 	               ELSE '' END

@@ -229,6 +229,10 @@ BEGIN
 		@extschema@.webhook_routing_state(result.enabled, result.domains),
 		CASE WHEN result.percentage > 0 AND result.enabled
 			 THEN 'Everything back at once: SELECT set_routing_enabled(false, ''why'');'
+			 WHEN EXISTS (SELECT FROM @extschema@.webhook_routing_domains d
+							JOIN @extschema@.webhook_routing_targets t ON t.name = d.legacy_target
+						   WHERE d.enabled AND t.retired AND NOT d.protected)
+			 THEN 'Everything is on legacy, but for what has none any more.'
 			 ELSE 'Everything is on legacy.' END;
 	PERFORM @extschema@.webhook_routing_warn_of_retired(result.unified_webhook);
 	RETURN result;
