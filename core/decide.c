@@ -325,14 +325,6 @@ static bool is_without_domain(route_reason reason)
            reason == ROUTE_REASON_OTHER_FIELD;
 }
 
-static const route_domain *domain_of_name(const route_ruleset *ruleset, route_text name)
-{
-    for (size_t i = 0; i < ruleset->domain_count; i++)
-        if (route_compare_text(ruleset->domains[i].name, name) == 0)
-            return &ruleset->domains[i];
-    return NULL;
-}
-
 bool route_decide_known(const route_ruleset *ruleset, const route_known *known,
                         const route_trace *trace, route_decision *decision)
 {
@@ -347,7 +339,7 @@ bool route_decide_known(const route_ruleset *ruleset, const route_known *known,
     decision->bucket = known->bucket;
     if (known->domain.data != NULL)
     {
-        decision->domain = domain_of_name(ruleset, known->domain);
+        decision->domain = route_ruleset_find_domain(ruleset, known->domain);
         if (decision->domain == NULL)
             return false;
     }

@@ -243,6 +243,7 @@ const route_target *route_ruleset_target(const route_ruleset *ruleset, size_t in
 const route_target *route_ruleset_find_target(const route_ruleset *ruleset, route_text name);
 size_t route_ruleset_domain_count(const route_ruleset *ruleset);
 const route_domain *route_ruleset_domain(const route_ruleset *ruleset, size_t index);
+const route_domain *route_ruleset_find_domain(const route_ruleset *ruleset, route_text name);
 /* Every pattern, for callers that prepare values: the text as written in the rule. */
 size_t route_ruleset_pattern_count(const route_ruleset *ruleset);
 route_text route_ruleset_pattern(const route_ruleset *ruleset, size_t index);
@@ -326,8 +327,8 @@ size_t route_decide(const route_ruleset *ruleset, const void *payload, size_t le
                     route_decision *decision);
 
 /* Decides each item as if it stood alone, in order, though with a memory it may follow an earlier
- * one; visit gets item = 0, 1, ... and returns false
- * to stop early. A body that cannot be read is one item. Returns the number of items visited. */
+ * one; visit gets item = 0, 1, ... and returns false to stop early. A body that cannot be read is
+ * one item. Returns the number of items visited. */
 typedef bool (*route_visit_item)(void *context, size_t item, const route_decision *decision);
 size_t route_decide_items(const route_ruleset *ruleset, const void *payload, size_t length,
                           route_text webhook_name, const route_memory *memory,
@@ -359,10 +360,9 @@ size_t route_count_items(const void *payload, size_t length);
  * is the payload's own bytes in their order, valid JSON when the payload is, all of it when all are
  * kept: dropped items go with their commas; arrays, changes and entries that lose all their items
  * go whole; contacts[] keeps those that belong to a kept item or to none (cut.c has the fine
- * print). Its items are the kept ones, each decided as before where there
- * is no memory. A body of one item is kept whole or
- * not at all. `out` has room for `length` bytes and does not overlap the payload. Returns the bytes
- * written; 0 when nothing is kept. */
+ * print). Its items are the kept ones, each decided as before where there is no memory. A body of
+ * one item is kept whole or not at all. `out` has room for `length` bytes and does not overlap the
+ * payload. Returns the bytes written; 0 when nothing is kept. */
 typedef bool (*route_keep_item)(void *context, size_t item);
 size_t route_cut(const void *payload, size_t length, route_keep_item keep, void *context,
                  void *out);

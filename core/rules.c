@@ -136,9 +136,8 @@ static bool read_domain(route_compiler *self)
                              .percentage = ROUTE_BUCKETS};
     if (!read_name(self, 1, &self->strings, &domain->name))
         return false;
-    for (size_t i = 0; i < self->ruleset->domain_count; i++)
-        if (route_compare_text(self->ruleset->domains[i].name, domain->name) == 0)
-            return fail(self, "the domain has a line already");
+    if (route_ruleset_find_domain(self->ruleset, domain->name) != NULL)
+        return fail(self, "the domain has a line already");
     if (!read_name(self, 2, &self->strings, &self->legacy_names[domain->index]) ||
         !route_field_boolean(snapshot, 3, "protected", &domain->is_protected))
         return false;
@@ -157,10 +156,7 @@ static const route_domain *find_domain(const route_ruleset *ruleset, route_text 
 {
     if (hint < ruleset->domain_count && route_compare_text(ruleset->domains[hint].name, name) == 0)
         return &ruleset->domains[hint];
-    for (size_t i = 0; i < ruleset->domain_count; i++)
-        if (route_compare_text(ruleset->domains[i].name, name) == 0)
-            return &ruleset->domains[i];
-    return NULL;
+    return route_ruleset_find_domain(ruleset, name);
 }
 
 static bool read_pattern_text(route_compiler *self, route_pattern *pattern)

@@ -349,6 +349,14 @@ const route_domain *route_ruleset_domain(const route_ruleset *ruleset, size_t in
     return index < ruleset->domain_count ? &ruleset->domains[index] : NULL;
 }
 
+const route_domain *route_ruleset_find_domain(const route_ruleset *ruleset, route_text name)
+{
+    for (size_t i = 0; i < ruleset->domain_count; i++)
+        if (route_compare_text(ruleset->domains[i].name, name) == 0)
+            return &ruleset->domains[i];
+    return NULL;
+}
+
 const route_domain *route_ruleset_domain_of_target(const route_ruleset *ruleset, route_text name)
 {
     const route_domain *found = NULL;

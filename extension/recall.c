@@ -158,21 +158,14 @@ logged_sender(const CachedRuleset *ruleset, const char *sender, size_t length)
 static const route_domain *
 domain_in_force(const CachedRuleset *ruleset, const text *name)
 {
-	size_t length = VARSIZE_ANY_EXHDR(name);
+	route_text domain = {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)};
 	ListCell *cell;
 
 	foreach(cell, ruleset->disabled_domains)
-		if (strlen(lfirst(cell)) == length && memcmp(lfirst(cell), VARDATA_ANY(name), length) == 0)
+		if (strlen(lfirst(cell)) == domain.length &&
+			memcmp(lfirst(cell), domain.data, domain.length) == 0)
 			return NULL;
-	for (size_t i = 0; i < route_ruleset_domain_count(ruleset->rules); i++)
-	{
-		const route_domain *domain = route_ruleset_domain(ruleset->rules, i);
-
-		if (domain->name.length == length &&
-			memcmp(domain->name.data, VARDATA_ANY(name), length) == 0)
-			return domain;
-	}
-	return NULL;
+	return route_ruleset_find_domain(ruleset->rules, domain);
 }
 
 /* The newest of the sender's rows that is not idle. Caller holds a lock on the table and the index. */
@@ -247,47 +240,21 @@ recall(void *context, const char *sender, size_t length)
 
 /* --- The beginning -------------------------------------------------------------------------- */
 
-static bool
-is_true(const Row *row, const char *name)
-{
-	Datum value;
-
-	return row_value(row, name, &value) && DatumGetBool(value);
-}
-
-/* The snapshot of the engine does not say which domains are disabled. */
-static List *
-disabled_domains(Oid domains, Snapshot snapshot)
-{
-	Relation table = table_open(domains, AccessShareLock);
-	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-	Row row = {RelationGetDescr(table), NULL};
-	List *names = NIL;
-	Datum name;
-
-	while ((row.tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-		if (!is_true(&row, "enabled") && row_value(&row, "domain", &name))
-			names = lappend(names, TextDatumGetCString(name));
-	table_endscan(scan);
-	table_close(table, AccessShareLock);
-	return names;
-}
-
 void
-conversations_configure(CachedRuleset *ruleset, const Row *config, Oid domains, Snapshot snapshot)
+conversations_configure(CachedRuleset *ruleset, const Row *config, Oid schema, const List *disabled)
 {
 	MemoryContext caller = MemoryContextSwitchTo(ruleset->context);
-	Oid schema = get_rel_namespace(domains);
+	ListCell *cell;
 	Datum timeout;
 
 	if (row_value(config, "conversation_timeout", &timeout))
 		ruleset->conversation_timeout = webhook_routing_microseconds(DatumGetIntervalP(timeout));
-	ruleset->keep_conversations = is_true(config, "keep_conversations");
-	ruleset->hash_senders = is_true(config, "hash_senders");
+	ruleset->keep_conversations = row_is_true(config, "keep_conversations");
+	ruleset->hash_senders = row_is_true(config, "hash_senders");
 	ruleset->conversations = get_relname_relid("webhook_routing_conversations", schema);
 	ruleset->secrets = get_relname_relid("webhook_routing_secrets", schema);
-	if (ruleset->conversation_timeout > 0)
-		ruleset->disabled_domains = disabled_domains(domains, snapshot);
+	foreach(cell, disabled)
+		ruleset->disabled_domains = lappend(ruleset->disabled_domains, pstrdup(lfirst(cell)));
 	MemoryContextSwitchTo(caller);
 }
 

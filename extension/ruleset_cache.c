@@ -95,13 +95,14 @@ write_snapshot(StringInfo out, CachedRuleset *ruleset)
 	Row config = {RelationGetDescr(relation), webhook_routing_newest_config(relation, snapshot)};
 	bool found = HeapTupleIsValid(config.tuple);
 	StringInfoData rules;
+	List *disabled;
 
 	if (found)
 	{
 		initStringInfo(&rules);
-		ruleset_text_rules(&rules, cache.tables, snapshot);
+		ruleset_text_rules(&rules, cache.tables, snapshot, &disabled);
 		ruleset_text_compose(out, &config, rules.data, NULL);
-		conversations_configure(ruleset, &config, cache.tables[DOMAINS_TABLE], snapshot);
+		conversations_configure(ruleset, &config, cache.schema, disabled);
 	}
 	table_close(relation, AccessShareLock);
 	UnregisterSnapshot(snapshot);
@@ -289,12 +290,13 @@ webhook_routing_rules_text(PG_FUNCTION_ARGS)
 	Oid tables[RULESET_TABLE_COUNT];
 	Snapshot snapshot;
 	StringInfoData rules;
+	List *disabled;
 
 	for (int i = 0; i < RULESET_TABLE_COUNT; i++)
 		tables[i] = webhook_routing_relation(fcinfo, table_names[i]);
 	snapshot = RegisterSnapshot(GetCatalogSnapshot(tables[CONFIG_TABLE]));
 	initStringInfo(&rules);
-	ruleset_text_rules(&rules, tables, snapshot);
+	ruleset_text_rules(&rules, tables, snapshot, &disabled);
 	UnregisterSnapshot(snapshot);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(rules.data, rules.len));
 }

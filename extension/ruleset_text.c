@@ -41,6 +41,14 @@ row_value(const Row *row, const char *column, Datum *value)
 	return false; /* not reached */
 }
 
+bool
+row_is_true(const Row *row, const char *column)
+{
+	Datum value;
+
+	return row_value(row, column, &value) && DatumGetBool(value);
+}
+
 /* The fields of a line: TAB, then the value in the form that core/route.h describes. */
 
 static void
@@ -76,14 +84,6 @@ put_text_column(StringInfo out, const Row *row, const char *column)
 		put_text(out, TextDatumGetCString(value));
 	else
 		appendStringInfoString(out, "\t\\N");
-}
-
-static bool
-is_true(const Row *row, const char *column)
-{
-	Datum value;
-
-	return row_value(row, column, &value) && DatumGetBool(value);
 }
 
 static void
@@ -134,7 +134,7 @@ put_target(StringInfo out, const Row *row)
 	put_text_column(out, row, "url");
 	put_integer_column(out, row, "timeout_ms");
 	put_text_column(out, row, "fallback_policy");
-	put_boolean(out, is_true(row, "retired"));
+	put_boolean(out, row_is_true(row, "retired"));
 }
 
 static void
@@ -143,10 +143,10 @@ put_domain(StringInfo out, const Row *row)
 	appendStringInfoString(out, "domain");
 	put_text_column(out, row, "domain");
 	put_text_column(out, row, "legacy_target");
-	put_boolean(out, is_true(row, "protected"));
+	put_boolean(out, row_is_true(row, "protected"));
 	put_numeric_column(out, row, "percentage");
 	put_integer_column(out, row, "priority");
-	put_boolean(out, is_true(row, "enabled"));
+	put_boolean(out, row_is_true(row, "enabled"));
 }
 
 static void
@@ -166,7 +166,7 @@ is_sought(const Row *row, const List *disabled)
 	Datum domain;
 	ListCell *cell;
 
-	if (!is_true(row, "enabled") || !row_value(row, "domain", &domain))
+	if (!row_is_true(row, "enabled") || !row_value(row, "domain", &domain))
 		return false;
 	foreach(cell, disabled)
 		if (strcmp(lfirst(cell), TextDatumGetCString(domain)) == 0)
@@ -194,7 +194,7 @@ read_lines(Oid table, RulesetTable which, Snapshot snapshot, List **lines, List 
 		else if (which == DOMAINS_TABLE)
 		{
 			put_domain(&line, &row);
-			if (!is_true(&row, "enabled") && row_value(&row, "domain", &name))
+			if (!row_is_true(&row, "enabled") && row_value(&row, "domain", &name))
 				*disabled = lappend(*disabled, TextDatumGetCString(name));
 		}
 		else if (is_sought(&row, *disabled))
@@ -214,14 +214,15 @@ compare_lines(const ListCell *a, const ListCell *b)
 }
 
 void
-ruleset_text_rules(StringInfo out, const Oid tables[RULESET_TABLE_COUNT], Snapshot snapshot)
+ruleset_text_rules(StringInfo out, const Oid tables[RULESET_TABLE_COUNT], Snapshot snapshot,
+				   List **disabled)
 {
 	List *lines = NIL;
-	List *disabled = NIL;
 	ListCell *cell;
 
+	*disabled = NIL;
 	for (int i = TARGETS_TABLE; i < RULESET_TABLE_COUNT; i++)
-		read_lines(tables[i], i, snapshot, &lines, &disabled);
+		read_lines(tables[i], i, snapshot, &lines, disabled);
 	list_sort(lines, compare_lines);
 	foreach(cell, lines)
 	{
@@ -246,7 +247,7 @@ put_config(StringInfo out, const Row *row, const RulesetChange *change)
 	if (change != NULL && change->enabled >= 0)
 		put_boolean(out, change->enabled == 1);
 	else
-		put_boolean(out, is_true(row, "enabled"));
+		put_boolean(out, row_is_true(row, "enabled"));
 	put_bigint_column(out, row, "hash_salt");
 	put_text_column(out, row, "unified_webhook");
 	put_text_column(out, row, "default_webhook");

@@ -112,9 +112,15 @@ typedef struct RulesetChange
 /* A column by its name. Returns false for NULL; raises where there is no such column. */
 extern bool row_value(const Row *row, const char *column, Datum *value);
 
-/* The lines of the rules as the snapshot shows them, sorted, without what the config row adds. */
+/* The same of a boolean; NULL is not true. */
+extern bool row_is_true(const Row *row, const char *column);
+
+/*
+ * The lines of the rules as the snapshot shows them, sorted, without what the config row adds. Sets
+ * *disabled to the names (char *) of the domains that are disabled.
+ */
 extern void ruleset_text_rules(StringInfo out, const Oid tables[RULESET_TABLE_COUNT],
-							   Snapshot snapshot);
+							   Snapshot snapshot, List **disabled);
 
 /* The text that is compiled, from a config row and the lines of the rules. change may be NULL. */
 extern void ruleset_text_compose(StringInfo out, const Row *config, const char *rules,
@@ -152,9 +158,9 @@ extern const char *ruleset_cache_problem(FunctionCallInfo fcinfo);
 
 /* recall.c */
 
-/* Takes from a config row and the table of domains what conversations want. */
-extern void conversations_configure(CachedRuleset *ruleset, const Row *config, Oid domains,
-									Snapshot snapshot);
+/* Takes over what conversations want of a config row, and copies the names of disabled domains. */
+extern void conversations_configure(CachedRuleset *ruleset, const Row *config, Oid schema,
+									const List *disabled);
 
 /* route_decide.c */
 
