@@ -58,6 +58,7 @@ typedef struct Notes
 {
 	FunctionCallInfo fcinfo;
 	MemoryContext texts; /* of the notes; emptied with them */
+	MemoryContext row;	 /* of the row that is being read; emptied with the next */
 	NoteColumns columns;
 	TimestampTz oldest;
 	TimestampTz now;
@@ -207,30 +208,36 @@ says_nothing(const text *type)
 	return false;
 }
 
-/* A column as text in the current memory context; NULL for NULL. */
+/* A column as text, of the row or in the current memory context; NULL for NULL. */
 static text *
-copy_text(TupleTableSlot *row, int number)
+text_column(TupleTableSlot *row, int number)
 {
 	bool isnull;
 	Datum value = slot_getattr(row, number, &isnull);
 
-	return isnull ? NULL : DatumGetTextPCopy(value);
+	return isnull ? NULL : DatumGetTextPP(value);
 }
 
-/* Whether the row says where its sender is; then *note is what it says. */
+static text *
+copy_text(const text *value)
+{
+	return (text *) DatumGetPointer(datumCopy(PointerGetDatum(value), false, -1));
+}
+
+/* Whether the row says where its sender is; then *note is what it says, with the row's texts. */
 static bool
 read_note(const NoteColumns *columns, TupleTableSlot *row, Note *note)
 {
+	const text *type = text_column(row, columns->message_type);
 	bool isnull;
-	Datum type = slot_getattr(row, columns->message_type, &isnull);
 
-	if (!isnull && says_nothing(DatumGetTextPP(type)))
+	if (type != NULL && says_nothing(type))
 		return false;
 	note->item = DatumGetInt32(slot_getattr(row, columns->item, &isnull));
 	note->attempt = DatumGetInt32(slot_getattr(row, columns->attempt, &isnull));
-	note->sender = copy_text(row, columns->from_number);
-	note->domain = copy_text(row, columns->domain);
-	note->routed_to = copy_text(row, columns->routed_to);
+	note->sender = text_column(row, columns->from_number);
+	note->domain = text_column(row, columns->domain);
+	note->routed_to = text_column(row, columns->routed_to);
 	return note->sender != NULL && VARSIZE_ANY_EXHDR(note->sender) > 0 &&
 		   !text_is(note->domain, WEBHOOK_ROUTING_UNKNOWN_DOMAIN) &&
 		   !text_is(note->routed_to, "error");
@@ -242,15 +249,24 @@ notes_add(Notes *self, TupleTableSlot *row)
 	bool isnull;
 	TimestampTz at = DatumGetTimestampTz(slot_getattr(row, self->columns.created_at, &isnull));
 	MemoryContext caller;
+	Note *note;
 
 	if (at < self->oldest)
 		return;
 	if (self->used == MAX_NOTES)
 		notes_write(self);
-	caller = MemoryContextSwitchTo(self->texts);
-	self->notes[self->used].at = Min(at, self->now);
-	if (read_note(&self->columns, row, &self->notes[self->used]))
+	note = &self->notes[self->used];
+	note->at = Min(at, self->now);
+	MemoryContextReset(self->row);
+	caller = MemoryContextSwitchTo(self->row);
+	if (read_note(&self->columns, row, note))
+	{
+		MemoryContextSwitchTo(self->texts);
+		note->sender = copy_text(note->sender);
+		note->domain = copy_text(note->domain);
+		note->routed_to = copy_text(note->routed_to);
 		self->used++;
+	}
 	MemoryContextSwitchTo(caller);
 }
 
@@ -262,6 +278,8 @@ notes_begin(FunctionCallInfo fcinfo, TupleDesc table, int64 timeout)
 	self->fcinfo = fcinfo;
 	self->texts = AllocSetContextCreate(CurrentMemoryContext, "webhook_routing conversations",
 										ALLOCSET_DEFAULT_SIZES);
+	self->row = AllocSetContextCreate(CurrentMemoryContext, "webhook_routing conversations row",
+									  ALLOCSET_SMALL_SIZES);
 	self->now = GetCurrentTimestamp();
 	self->oldest = self->now - timeout;
 	self->used = 0;
