@@ -1,7 +1,6 @@
-/*
- * batch.c: batches of the forwarder, into the log and into webhook_routing_pending.
+/* SPDX-License-Identifier: PostgreSQL
  *
- * SPDX-License-Identifier: PostgreSQL
+ * batch.c: batches of the forwarder, into the log and into webhook_routing_pending.
  *
  * A forwarder gives up its own copy of a row when the COMMIT has been acknowledged, so each of these
  * functions makes that COMMIT wait for the local disk, also where synchronous_commit is off.

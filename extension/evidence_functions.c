@@ -1,7 +1,6 @@
-/*
- * evidence_functions.c: evidence.h under SQL.
+/* SPDX-License-Identifier: PostgreSQL
  *
- * SPDX-License-Identifier: PostgreSQL
+ * evidence_functions.c: evidence.h under SQL.
  */
 #include "postgres.h"
 

@@ -1,7 +1,6 @@
-/*
- * log.c: what all of the log uses, and hashed senders.
+/* SPDX-License-Identifier: PostgreSQL
  *
- * SPDX-License-Identifier: PostgreSQL
+ * log.c: what all of the log uses, and hashed senders.
  *
  * A hashed sender is "hmac:" and 32 hexadecimal digits: HMAC-SHA-256 (RFC 2104, cut to 128 bits)
  * under a key of 32 random bytes that is made when it is first needed, is kept in

@@ -1,4 +1,5 @@
-/*
+/* SPDX-License-Identifier: PostgreSQL
+ *
  * The way of a row into the log, in the order in which things happen to one INSERT:
  *
  *	 batch.c	store_routing_pending()	before the relay, for a forwarder without a usable spool: into
@@ -9,8 +10,6 @@
  *	 rollup.c	log_count				after the statement: folds its rows into the rollups
  *	 repeated.c							an error of a message that has failed before is told apart
  *	 remember.c	log_remember			after the statement: notes which domain each sender was last in
- *
- * SPDX-License-Identifier: PostgreSQL
  *
  * log_begin, log_count and log_remember are statement triggers of the partitioned table, so they see what comes
  * through it, from a batch or by hand, and nothing that is written into a partition directly:

@@ -1,7 +1,6 @@
-/*
- * rollup.c: folds the rows of a statement into the per-minute rollups.
+/* SPDX-License-Identifier: PostgreSQL
  *
- * SPDX-License-Identifier: PostgreSQL
+ * rollup.c: folds the rows of a statement into the per-minute rollups.
  *
  * A statistic is kept per minute, target, domain, side and config version, in one row or a few. A writer
  * takes any of these that nobody else has locked and adds to it, and makes a new one when there is

@@ -1,7 +1,6 @@
-/*
- * The type latency_sketch: its forms (text, binary, stored), its arithmetic, its aggregates.
+/* SPDX-License-Identifier: PostgreSQL
  *
- * SPDX-License-Identifier: PostgreSQL
+ * The type latency_sketch: its forms (text, binary, stored), its arithmetic, its aggregates.
  *
  * Stored form, after the varlena header, without alignment:
  *

@@ -1,7 +1,6 @@
-/*
- * latency_sketch: how many of the measured latencies fell where, in a few hundred bytes.
+/* SPDX-License-Identifier: PostgreSQL
  *
- * SPDX-License-Identifier: PostgreSQL
+ * latency_sketch: how many of the measured latencies fell where, in a few hundred bytes.
  *
  * A DDSketch (Masson, Rim, Lee: "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with
  * Relative-Error Guarantees", PVLDB 12(12), 2019). Values fall into buckets whose bounds grow by a

@@ -106,7 +106,7 @@ const char *retry_mend(const char *sqlstate)
     {
         const char *sqlstate, *mend;
     } MENDS[] = {{"25006", MEND_PRIMARY},
-                 {"42501", "SELECT grant_routing_role('forwarder', '<the forwarder's role>')"},
+                 {"42501", "SELECT grant_routing_role('forwarder', '<role of the forwarder>')"},
                  {"42883", MEND_EXTENSION},
                  {"42P01", MEND_EXTENSION},
                  {"53100", "free space on the disk of the database"},

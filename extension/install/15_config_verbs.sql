@@ -1,10 +1,11 @@
 -- The verbs: what an operator calls to change the configuration, and to read it.
 
 -- The one way our own functions add a row: the row in force, with some columns replaced. "edit" is
--- what a rule trigger, or a forced advance, has to say. A call that one statement repeats without changing anything adds
--- nothing: SELECT (set_routing_enabled(false)).* calls the function once for each column. That it was
--- this transaction's own statement that added the newest row is noted in a setting that lives as long
--- as the transaction (or its savepoint); what somebody else did meanwhile is no repetition.
+-- what a rule trigger, or a forced advance, has to say. A call that one statement repeats without
+-- changing anything adds nothing: SELECT (set_routing_enabled(false)).* calls the function once for each
+-- column. That it was this transaction's own statement that added the newest row is noted in a setting
+-- that lives as long as the transaction (or its savepoint); what somebody else did meanwhile is no
+-- repetition.
 --
 -- Whoever calls one of our functions gives every argument with its exact type: then a function of the
 -- same name that somebody else puts into the schema is never the better match.

@@ -1,12 +1,12 @@
--- Everything that people and the guard have done, for people: lines are broken at blanks and commas, and
--- words that are longer than a line in their middle, so that psql needs no more than 100 columns. Programs read webhook_routing_config and webhook_routing_evaluations.
+-- Everything that people and the guard have done, for people: folded so that psql needs no more than 100
+-- columns. Programs read webhook_routing_config and webhook_routing_evaluations.
 
 CREATE VIEW @extschema@.webhook_routing_history AS
 	SELECT date_trunc('second', h.created_at) AS at,
-	       rtrim(regexp_replace(h.created_by, '(.{1,13},|.{1,14}(?=\s|$)|[^\s,]{17})\s*', E'\\1\n', 'g'), E'\n') AS who,
+	       @extschema@.webhook_routing_folded(h.created_by, 17) AS who,
 	       h.version,
-	       rtrim(regexp_replace(h.what, '(.{1,24},|.{1,25}(?=\s|$)|[^\s,]{25})\s*', E'\\1\n', 'g'), E'\n') AS what,
-	       rtrim(regexp_replace(h.why, '(.{1,14},|.{1,15}(?=\s|$)|[^\s,]{15})\s*', E'\\1\n', 'g'), E'\n') AS why
+	       @extschema@.webhook_routing_folded(h.what, 25) AS what,
+	       @extschema@.webhook_routing_folded(h.why, 15) AS why
 	  FROM (SELECT c.created_at, c.created_by, c.version,
 	               CASE WHEN c.change ~ '^percentage [0-9.]+ -> [0-9.]+; forced past '
 	                    THEN 'FORCED: ' ELSE '' END || c.change AS what,

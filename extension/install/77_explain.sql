@@ -23,8 +23,9 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_explain_again(bigint, text, inte
 
 -- In what a logged item differs from what its config version decides; NULL when in nothing. "mixed" says
 -- of a mixed_batch whether its items disagree at all (one of a conversation that is kept may: its own
--- reason is not in the log then), "named" whether one webhook may have been named for all of them. A row that says no version or no reason (written by hand, or by a forwarder that had no
--- rules) claims nothing, so nothing can be wrong with it.
+-- reason is not in the log then), "named" whether one webhook may have been named for all of them. A
+-- row that says no version or no reason (written by hand, or by a forwarder that had no rules) claims
+-- nothing, so nothing can be wrong with it.
 CREATE FUNCTION @extschema@.webhook_routing_difference_again(
 	config_version bigint, webhook_name text, domain text, routed_to text, reason text,
 	bucket integer, percentage numeric, mixed boolean, named boolean, OUT difference text)

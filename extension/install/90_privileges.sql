@@ -81,6 +81,7 @@ AS $function$
 	('{viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_plan'),
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_evaluations'),
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_history'),
+	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_folded(text, integer)'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.rollout_status()'),
 	('{operator}', 'EXECUTE ON FUNCTION @extschema@.rollout_evaluate(text, text)'),
 	('{operator}', 'EXECUTE ON FUNCTION @extschema@.rollout_advance(text, boolean)'),

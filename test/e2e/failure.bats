@@ -274,7 +274,7 @@ closed_port() { free_port 19000; }
     equal "$status" 200
     equal "$(grep -c 'with parameters' "$STACK/forwarder.log")" 0 'lines that quote'
     equal "$(jq -r 'select(.event == "decide_failed") | .mend // empty' "$STACK/forwarder.log" | sort -u)" \
-        "SELECT grant_routing_role('forwarder', '<the forwarder's role>')"
+        "SELECT grant_routing_role('forwarder', '<role of the forwarder>')"
     wait_until 10 health_is healthy
 }
 
