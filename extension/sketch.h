@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * latency_sketch: how many of the measured latencies fell where, in a few hundred bytes.
+ * sketch.h: how many of the measured latencies fell where, in a few hundred bytes. sketch.c has the
+ * arithmetic and the stored form, sketch_functions.c the SQL type latency_sketch.
  *
  * A DDSketch (Masson, Rim, Lee: "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with
  * Relative-Error Guarantees", PVLDB 12(12), 2019). Values fall into buckets whose bounds grow by a
@@ -45,11 +46,29 @@ typedef struct LatencySketch
 	int64 slots[SKETCH_BUCKETS]; /* slot s counts bucket s + SKETCH_LOWEST_BUCKET */
 } LatencySketch;
 
+/* Of the stored and the binary form. */
+#define SKETCH_FORMAT 1
+
 /* Makes it empty; what it held is gone. */
 extern void sketch_init(LatencySketch *sketch);
 
 /* Raises 22003 for NaN, negative, infinite and too large values. */
 extern void sketch_add(LatencySketch *sketch, double value);
+
+extern void sketch_add_sketch(LatencySketch *sketch, const LatencySketch *other);
+
+/*
+ * By number, 0 <= slot < SKETCH_BUCKETS, and how many, by > 0 and by >= 0. The caller sees to sum, min
+ * and max. Both raise 22003 when the count wraps.
+ */
+extern void sketch_add_slot(LatencySketch *sketch, int slot, int64 by);
+extern void sketch_add_zeros(LatencySketch *sketch, int64 by);
+
+/*
+ * Why this cannot be a summary of any values, or NULL when it can. Relies on nothing but low, high,
+ * count and the slots being in step, which sketch_add_slot() and sketch_add_zeros() see to.
+ */
+extern const char *sketch_fault(const LatencySketch *sketch);
 
 /* Adds everything that a stored sketch holds. Raises XX001 when it is damaged. */
 extern void sketch_add_stored(LatencySketch *sketch, Datum stored);
