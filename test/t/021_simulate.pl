@@ -36,9 +36,11 @@ sub compare
 	my ($percentage, $enabled, $change) = @_;
 	sql("DROP TABLE IF EXISTS simulated; CREATE TABLE simulated AS
 		SELECT * FROM simulate_routing_decisions($percentage, '1 hour', $enabled)");
-	my $before = sql('SELECT count(*) FROM posts p, route_decide(p.body, p.named) w, simulated s
-		WHERE s.decision_id = p.decision_id AND s.from_side <> w.routed_to') if $enabled eq 'NULL';
-	is($before, 0, "$percentage %: the sides before are those of now") if defined $before;
+	if ($enabled eq 'NULL')
+	{
+		is(sql('SELECT count(*) FROM posts p, route_decide(p.body, p.named) w, simulated s
+			WHERE s.decision_id = p.decision_id AND s.from_side <> w.routed_to'), 0, "$percentage %: the sides before are those of now");
+	}
 	my $counted = sql("SELECT sum(req_unified), sum(req_legacy), sum(requests), sum(unknown) FROM simulate_routing($percentage, '1 hour', $enabled)");
 	sql($change);
 	is(sql('SELECT count(*) FROM simulated'), $stored, "$percentage %: every row is simulated");
@@ -56,8 +58,8 @@ for my $percentage (0, 5, 38.5, 60, 100, 12.34)
 {
 	compare($percentage, 'NULL', "SELECT update_routing_percentage($percentage)");
 }
-isnt(sql("SELECT string_agg(DISTINCT reason, ' ' ORDER BY reason) FROM simulated"), '', 'reasons are given');
-like(sql("SELECT string_agg(DISTINCT reason, ' ' ORDER BY reason) FROM simulated"), qr/\b$_\b/, "$_ among them")
+my $reasons = sql("SELECT string_agg(DISTINCT reason, ' ' ORDER BY reason) FROM simulated");
+like($reasons, qr/\b$_\b/, "$_ among them")
   for qw(in_percentage legacy_retired mixed_batch no_sender not_enrolled out_of_percentage protected unknown_domain);
 compare(50, 'false', 'SELECT update_routing_percentage(50), set_routing_enabled(false)');
 compare(70, 'true', 'SELECT update_routing_percentage(70), set_routing_enabled(true)');
