@@ -6,10 +6,9 @@
  * binomial", Biometrika 26 (1934). The upper bound is the rate under which as few errors have the
  * probability alpha, the lower one that under which as many have it. Both tails are values of the
  * incomplete beta function, which is computed by its continued fraction (DiDonato, Morris: "Algorithm
- * 708", ACM TOMS 18, 1992). The factor before it is written as a binomial
- * probability and computed by the saddle-point expansion of Loader ("Fast and accurate computation
- * of binomial probabilities", 2000): differences of log-gamma functions would leave three digits of
- * 1e12 requests.
+ * 708", ACM TOMS 18, 1992). The factor before it is written as a binomial probability and computed by
+ * the saddle-point expansion of Loader ("Fast and accurate computation of binomial probabilities",
+ * 2000): differences of log-gamma functions would leave three digits of 1e12 requests.
  */
 #include "evidence.h"
 

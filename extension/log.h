@@ -24,6 +24,7 @@
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "utils/datum.h"
 
 #include "compat.h"
 
@@ -84,6 +85,22 @@ typedef struct LogFailures
  */
 extern bool log_error_repeated(FunctionCallInfo fcinfo, LogFailures *failures, const text *domain,
 							   const text *routed_to, const text *message_id);
+
+/* Texts of rows, by their bytes. */
+
+static inline bool
+text_is(const text *value, const char *string)
+{
+	return VARSIZE_ANY_EXHDR(value) == strlen(string) &&
+		   memcmp(VARDATA_ANY(value), string, strlen(string)) == 0;
+}
+
+/* Into the current memory context. */
+static inline text *
+copy_text(const text *value)
+{
+	return (text *) DatumGetPointer(datumCopy(PointerGetDatum(value), false, -1));
+}
 
 /* Raises unless called as a trigger for that event (the TRIGGER_EVENT bits of an INSERT). */
 extern TriggerData *log_trigger(FunctionCallInfo fcinfo, const char *name, TriggerEvent event);

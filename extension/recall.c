@@ -185,7 +185,7 @@ newest_conversation(const Conversations *self, Relation table, Oid index, text *
 	{
 		TimestampTz at = DatumGetTimestampTz(column(tuple, table, "last_at"));
 		text *side = DatumGetTextPP(column(tuple, table, "routed_to"));
-		bool unified = strncmp(VARDATA_ANY(side), "unified", VARSIZE_ANY_EXHDR(side)) == 0;
+		bool unified = text_is(side, "unified");
 
 		/* A fallback has the time of what it stands in for, and is where the message ended. */
 		if (at < newest_at || (at == newest_at && newest.domain != NULL && unified))

@@ -20,7 +20,6 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -185,13 +184,6 @@ notes_write(Notes *self)
 
 /* --- Reading the rows --------------------------------------------------------------------- */
 
-static bool
-text_is(const text *value, const char *string)
-{
-	return VARSIZE_ANY_EXHDR(value) == strlen(string) &&
-		   memcmp(VARDATA_ANY(value), string, strlen(string)) == 0;
-}
-
 /*
  * Whether the type is not one of a message. A status or a call has a domain only where the caller
  * named the webhook; nobody has said anything then.
@@ -216,12 +208,6 @@ text_column(TupleTableSlot *row, int number)
 	Datum value = slot_getattr(row, number, &isnull);
 
 	return isnull ? NULL : DatumGetTextPP(value);
-}
-
-static text *
-copy_text(const text *value)
-{
-	return (text *) DatumGetPointer(datumCopy(PointerGetDatum(value), false, -1));
 }
 
 /* Whether the row says where its sender is; then *note is what it says, with the row's texts. */

@@ -1,7 +1,6 @@
-/*
- * repeated.c: an error that was counted before.
+/* SPDX-License-Identifier: PostgreSQL
  *
- * SPDX-License-Identifier: PostgreSQL
+ * repeated.c: an error that was counted before.
  *
  * Meta delivers a webhook that it got an error for again, for seven days. One message that a function
  * cannot digest would look like a fault of everything, so its errors count once for each domain and

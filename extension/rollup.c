@@ -20,7 +20,6 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -98,13 +97,6 @@ text_equals(const text *one, const text *other)
 {
 	return VARSIZE_ANY_EXHDR(one) == VARSIZE_ANY_EXHDR(other) &&
 		   memcmp(VARDATA_ANY(one), VARDATA_ANY(other), VARSIZE_ANY_EXHDR(one)) == 0;
-}
-
-static bool
-text_is(const text *one, const char *other)
-{
-	return VARSIZE_ANY_EXHDR(one) == strlen(other) &&
-		   memcmp(VARDATA_ANY(one), other, strlen(other)) == 0;
 }
 
 /* --- Writing a group ---------------------------------------------------------------------- */
@@ -221,12 +213,6 @@ rollup_write(Rollup *rollup)
 }
 
 /* --- Reading the rows --------------------------------------------------------------------- */
-
-static text *
-copy_text(const text *value)
-{
-	return (text *) DatumGetPointer(datumCopy(PointerGetDatum(value), false, -1));
-}
 
 static bool
 same_key(const RollupKey *one, const RollupKey *other)

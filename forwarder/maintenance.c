@@ -37,6 +37,18 @@ void maintenance_note_pending(const struct worker *worker)
     atomic_store(&last_pending_us, worker->loop.now_us);
 }
 
+/* The rest of a line about an error. */
+static void maintenance_explain(struct log_line *line, const PGresult *answer)
+{
+    const char *mend = retry_mend(database_sqlstate(answer));
+
+    log_text(line, "sqlstate", database_sqlstate(answer));
+    log_text(line, "detail", database_complaint(answer));
+    if (mend != NULL)
+        log_text(line, "mend", mend);
+    log_end(line);
+}
+
 static void maintenance_answered(void *context, PGresult *answer)
 {
     struct worker *worker = context;
@@ -45,11 +57,7 @@ static void maintenance_answered(void *context, PGresult *answer)
     if (answer != NULL && PQresultStatus(answer) != PGRES_TUPLES_OK &&
         log_begin_limited(&line, LOG_WARNING, "maintenance_failed", "routing_maintain() failed",
                           &worker->failures))
-    {
-        log_text(&line, "sqlstate", database_sqlstate(answer));
-        log_text(&line, "detail", database_complaint(answer));
-        log_end(&line);
-    }
+        maintenance_explain(&line, answer);
     PQclear(answer);
 }
 
@@ -86,17 +94,12 @@ static void guard_refused(struct worker *worker, const PGresult *answer)
     struct log_line line;
 
     maintenance->guard_forbidden = strcmp(database_sqlstate(answer), "42501") == 0;
-    if (!log_begin_limited(
-            &line, LOG_WARNING, "guard_failed",
-            maintenance->guard_forbidden
-                ? "routing_guard() is not allowed: nothing is rolled back by itself. "
-                  "As its owner: SELECT grant_routing_role('forwarder', '...')"
-                : "routing_guard() failed",
-            &worker->failures))
-        return;
-    log_text(&line, "sqlstate", database_sqlstate(answer));
-    log_text(&line, "detail", PQresultErrorField(answer, PG_DIAG_MESSAGE_PRIMARY));
-    log_end(&line);
+    if (log_begin_limited(&line, LOG_WARNING, "guard_failed",
+                          maintenance->guard_forbidden
+                              ? "routing_guard() is not allowed: nothing is rolled back by itself"
+                              : "routing_guard() failed",
+                          &worker->failures))
+        maintenance_explain(&line, answer);
 }
 
 /* One row for each domain that has brought it about; hardly ever any. */
