@@ -55,7 +55,9 @@ put_aside(Conversations *self)
 
 	if (self->earlier == NULL)
 	{
-		HASHCTL control = {.keysize = sizeof(self->latest.sender), .entrysize = sizeof(Said), .hcxt = CurrentMemoryContext};
+		HASHCTL control = {.keysize = sizeof(self->latest.sender),
+						   .entrysize = sizeof(Said),
+						   .hcxt = CurrentMemoryContext};
 
 		self->earlier = hash_create("webhook_routing senders", EXPECTED_SENDERS, &control,
 									HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);

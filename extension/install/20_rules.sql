@@ -168,7 +168,8 @@ VALUES
 
 -- A prefix where every word that begins so means the same business; whole words where others do
 -- not: "carton" is no cart, "earnest" does not earn, "tripod" is no trip, "household" no house,
--- "accountant" is a job, "payload" no payment, and what is "covered in mud" is not insured. Inflections of those are rows of their own.
+-- "accountant" is a job, "payload" no payment, and what is "covered in mud" is not insured. Inflections
+-- of those are rows of their own.
 INSERT INTO @extschema@.webhook_routing_keywords
 	(domain, kind, pattern, match, language, installed, is_seed, config_version)
 SELECT domain, 'keyword', pattern, match, 'en', true, true, 1
