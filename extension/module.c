@@ -56,28 +56,31 @@ webhook_routing_microseconds(const Interval *interval)
 		   (interval->month * (int64) DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
 }
 
-/*
- * The config row in force under a snapshot, copied into the current memory context, or NULL.
- */
 HeapTuple
-webhook_routing_newest_config(Relation config, Snapshot snapshot)
+webhook_routing_last_row(Relation table, const char *index_name, Snapshot snapshot, int nkeys,
+						 ScanKey key)
 {
-	Oid index_oid = get_relname_relid("webhook_routing_config_version_key",
-									  RelationGetNamespace(config));
+	Oid index_oid = get_relname_relid(index_name, RelationGetNamespace(table));
 	Relation index;
 	SysScanDesc scan;
 	HeapTuple tuple;
 
 	if (!OidIsValid(index_oid))
-		elog(ERROR, "index webhook_routing_config_version_key is missing");
+		elog(ERROR, "index %s is missing", index_name);
 	index = index_open(index_oid, AccessShareLock);
-	scan = systable_beginscan_ordered(config, index, snapshot, 0, NULL);
+	scan = systable_beginscan_ordered(table, index, snapshot, nkeys, key);
 	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
 	if (HeapTupleIsValid(tuple))
 		tuple = heap_copytuple(tuple);
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 	return tuple;
+}
+
+HeapTuple
+webhook_routing_newest_config(Relation config, Snapshot snapshot)
+{
+	return webhook_routing_last_row(config, "webhook_routing_config_version_key", snapshot, 0, NULL);
 }
 
 /*
@@ -128,7 +131,7 @@ webhook_routing_invalidate(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(NULL);
 }
 
-/* The config version of the edit of rules that is under way, and the transaction it belongs to. */
+/* The config version of the edit that is under way, and the transaction it belongs to. */
 static struct
 {
 	LocalTransactionId transaction;
@@ -136,7 +139,8 @@ static struct
 } rule_edit;
 
 /*
- * webhook_routing_note_edit(version bigint), called by the row triggers of the rule tables
+ * webhook_routing_note_edit(version bigint), called by the row triggers of the rule tables and the
+ * plan, and by webhook_routing_append()
  */
 Datum
 webhook_routing_note_edit(PG_FUNCTION_ARGS)

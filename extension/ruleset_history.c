@@ -12,7 +12,6 @@
  */
 #include "webhook_routing.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "utils/builtins.h"
@@ -67,24 +66,11 @@ static HeapTuple
 find_row(Relation table, const char *column, const char *index_name, StrategyNumber strategy,
 		 RegProcedure procedure, int64 value, Snapshot snapshot)
 {
-	Oid index_oid = get_relname_relid(index_name, RelationGetNamespace(table));
-	Relation index;
-	SysScanDesc scan;
 	ScanKeyData key;
-	HeapTuple tuple;
 
-	if (!OidIsValid(index_oid))
-		elog(ERROR, "index %s is missing", index_name);
 	ScanKeyInit(&key, get_attnum(RelationGetRelid(table), column), strategy, procedure,
 				Int64GetDatum(value));
-	index = index_open(index_oid, AccessShareLock);
-	scan = systable_beginscan_ordered(table, index, snapshot, 1, &key);
-	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
-	if (HeapTupleIsValid(tuple))
-		tuple = heap_copytuple(tuple);
-	systable_endscan_ordered(scan);
-	index_close(index, AccessShareLock);
-	return tuple;
+	return webhook_routing_last_row(table, index_name, snapshot, 1, &key);
 }
 
 /* Writes the text of what was in force at a version. Returns false when that is not known. */

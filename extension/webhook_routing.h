@@ -25,6 +25,7 @@
 #include "postgres.h"
 
 #include "access/htup.h"
+#include "access/skey.h"
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
@@ -79,6 +80,13 @@ extern Oid webhook_routing_relation(FunctionCallInfo fcinfo, const char *name);
 
 /* Of an interval that the configuration has checked. */
 extern int64 webhook_routing_microseconds(const Interval *interval);
+
+/*
+ * The last row, in the order of a unique index, that fits the keys; copied into the current memory
+ * context, or NULL. Caller holds a lock on the table.
+ */
+extern HeapTuple webhook_routing_last_row(Relation table, const char *index_name, Snapshot snapshot,
+										  int nkeys, ScanKey key);
 
 /* The config row in force under a snapshot, copied into the current memory context, or NULL. */
 extern HeapTuple webhook_routing_newest_config(Relation config, Snapshot snapshot);
