@@ -54,6 +54,16 @@ END $$;
 -- The plan.
 SELECT percentage, soak, enabled, notes, installed, is_seed FROM webhook_routing_plan ORDER BY percentage;
 
+-- Of a step of 40 days the last 30 count, so that looking at it takes no longer than at one of 30.
+:fresh
+CALL began(10, '40 days');
+CALL traffic(60);
+UPDATE webhook_routing_rollups SET minute = minute - interval '31 days';
+SELECT * FROM status('data|jobs');
+SELECT * FROM refusal('SELECT rollout_advance()') \gx
+UPDATE webhook_routing_rollups SET minute = minute + interval '2 days';
+SELECT * FROM status('data|jobs');
+
 -- At 0 % there is no gate, but routing has to be enabled.
 :fresh
 SELECT * FROM status();

@@ -66,7 +66,8 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_rollout_step() IS
 
 -- The unified side of each enrolled domain: what the health says of it now, and what has been seen and
 -- is proven since the step began, of which the last hour is only a part. Counted as
--- webhook_routing_evidence() does.
+-- webhook_routing_evidence() does. Of a step that lasts longer the last 30 days count: adding them up takes time in
+-- which whoever judges holds the lock that the kill switch needs.
 CREATE FUNCTION @extschema@.webhook_routing_rollout_health()
 RETURNS TABLE (
 	domain        text,
@@ -98,7 +99,8 @@ AS $function$
 					 coalesce(sum(r.above_critical), 0)]::bigint[] AS counts
 		  FROM @extschema@.webhook_routing_rollups r
 		 WHERE r.domain = e.domain AND r.routed_to = 'unified'
-		   AND r.minute > s.created_at - interval '1 hour' AND r.minute <= (SELECT clock_timestamp())
+		   AND r.minute > (SELECT greatest(s.created_at - interval '1 hour', clock_timestamp() - interval '30 days'))
+		   AND r.minute <= (SELECT clock_timestamp())
 		   AND (r.config_version >= s.version
 				OR r.config_version IS NULL AND r.last_request >= s.created_at)) seen
 	 CROSS JOIN LATERAL @extschema@.webhook_routing_judge(seen.counts, NULL::bigint[],
@@ -158,6 +160,8 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 	WITH step AS MATERIALIZED (
 		SELECT s.*, s.began + s.soak - clock_timestamp() AS soak_left,
+			   CASE WHEN s.began < clock_timestamp() - interval '30 days' THEN 'in the last 30 days'
+					ELSE 'since the step began' END AS span,
 			   to_char(s.began + s.soak, 'YYYY-MM-DD HH24:MI TZ') AS soak_end
 		  FROM @extschema@.webhook_routing_rollout_step() s
 	), health AS MATERIALIZED (
@@ -221,9 +225,8 @@ AS $function$
 		UNION ALL
 		SELECT 5, 'data', 'WR105', true, n.requests >= s.min_requests,
 			   format('%s of %s requests', n.requests, s.min_requests),
-			   'on unified since the step began, all enrolled domains together',
-			   format('there are too few requests on unified since the step began: %s of %s',
-					  n.requests, s.min_requests),
+			   format('on unified %s, all enrolled domains together', s.span),
+			   format('there are too few requests on unified %s: %s of %s', s.span, n.requests, s.min_requests),
 			   'Wait for more, or say why not: SELECT rollout_advance(''why'', force => true);'
 		  FROM step s, (SELECT coalesce(sum(h.requests), 0) AS requests FROM health h) n
 		 WHERE s.percentage > 0
