@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "decimal.h"
 #include "forwarder.h"
 
 /* A name as a segment of a path, with its NUL (RFC 3986 2.3: unreserved characters stay). */
@@ -77,11 +78,11 @@ static const char *signature_of(const struct delivery *delivery)
 
 static bool put_percentage(struct delivery *delivery)
 {
-    char text[16];
+    char text[DECIMAL_SIZE];
 
     if (delivery->percentage < 0)
         return true;
-    snprintf(text, sizeof text, "%d.%02d", delivery->percentage / 100, delivery->percentage % 100);
+    decimal_print_hundredths(text, (uint64_t) delivery->percentage);
     return put_field(delivery, "X-Routing-Percentage: ", text);
 }
 
@@ -104,10 +105,10 @@ static bool put_configured(struct delivery *delivery, const char *authorization)
 
 static bool put_length(struct delivery *delivery)
 {
-    char text[64];
-    int length = snprintf(text, sizeof text, "Content-Length: %zu\r\n\r\n", delivery->body_length);
+    char text[DECIMAL_SIZE];
 
-    return put(delivery, text, (size_t) length);
+    decimal_print(text, delivery->body_length);
+    return put_field(delivery, "Content-Length: ", text) && put(delivery, "\r\n", 2);
 }
 
 /* Nothing of the client's goes through that is not named here. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * identity.c: ids that sort by time. Random bytes are fetched from the kernel a few hundred at a
+ * identity.c: ids that sort by time. Random bytes are fetched from the kernel a thousand at a
  * time, for each thread apart.
  */
 #include <string.h>
@@ -17,10 +17,10 @@ int64_t identity_now_us(void)
     return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* getrandom() gives up to 256 bytes in one piece, always, once the kernel is up. */
+/* Once the kernel is up getrandom() gives all of it, unless a signal comes in between. */
 static void random_bytes(void *bytes, size_t length)
 {
-    static _Thread_local unsigned char store[256];
+    static _Thread_local unsigned char store[1024];
     static _Thread_local size_t left;
 
     if (left < length)

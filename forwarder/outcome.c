@@ -219,6 +219,8 @@ void outcomes_finish(struct delivery *delivery, const char *routed_to, unsigned 
     struct worker *worker = delivery->worker;
     struct outcome *rows = delivery->rows;
     uint64_t started_us = delivery->attempt.started_us;
+    const char *message = error_message == NULL ? "" : error_message;
+    size_t length = strnlen(message, ERROR_LIMIT - 1);
     double elapsed = started_us == 0 ? -1 : (double) (loop_clock() - started_us) / 1000;
 
     for (struct outcome *outcome = rows; outcome != NULL; outcome = outcome->next)
@@ -228,8 +230,8 @@ void outcomes_finish(struct delivery *delivery, const char *routed_to, unsigned 
         outcome->success = success;
         outcome->ambiguous = ambiguous;
         outcome->response_time_ms = elapsed;
-        snprintf(outcome->error_message, sizeof outcome->error_message, "%s",
-                 error_message == NULL ? "" : error_message);
+        memcpy(outcome->error_message, message, length);
+        outcome->error_message[length] = '\0';
     }
     delivery->rows = delivery->last_row = NULL;
     spool_finished(worker->spool, rows);

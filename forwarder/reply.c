@@ -4,9 +4,9 @@
  * once. For a suspended connection the answer is queued first and the connection resumed then: the
  * other way round libmicrohttpd would ask again what to do.
  */
-#include <inttypes.h>
 #include <string.h>
 
+#include "decimal.h"
 #include "forwarder.h"
 
 /* 503 and what else says "come again" tells when. */
@@ -17,13 +17,26 @@ static bool add(struct MHD_Response *response, const char *name, const char *val
     return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
+/* Appends as much of a string as there is room for before `end`; returns where its NUL is. */
+static char *append(char *at, const char *end, const char *string)
+{
+    size_t length = strnlen(string, (size_t) (end - at - 1));
+
+    memcpy(at, string, length);
+    at[length] = '\0';
+    return at + length;
+}
+
 /* Where it went in the end; and the decision, with a word when it was not followed. */
 static bool add_decision(struct MHD_Response *response, const struct delivery *delivery)
 {
-    char text[192];
+    char text[192], *at = text;
 
-    snprintf(text, sizeof text, "%s; reason=%s%s", route_side_name(delivery->side),
-             delivery->reason, delivery->attempt.number > 1 ? "; fallback" : "");
+    at = append(at, text + sizeof text, route_side_name(delivery->side));
+    at = append(at, text + sizeof text, "; reason=");
+    at = append(at, text + sizeof text, delivery->reason);
+    if (delivery->attempt.number > 1)
+        append(at, text + sizeof text, "; fallback");
     return add(response, "X-Routed-To", delivery->attempt.webhook) &&
            add(response, "X-Routing-Decision", text);
 }
@@ -73,14 +86,13 @@ static bool is_ours(const struct request *request)
 
 static bool add_all(const struct request *request, struct MHD_Response *response, unsigned status)
 {
-    char elapsed[32];
+    char elapsed[DECIMAL_SIZE];
 
     if (request->arrived_us != 0)
     {
         uint64_t hundredths = (loop_clock() - request->arrived_us + 5) / 10;
 
-        snprintf(elapsed, sizeof elapsed, "%" PRIu64 ".%02u", hundredths / 100,
-                 (unsigned) (hundredths % 100));
+        decimal_print_hundredths(elapsed, hundredths);
         if (!add(response, "X-Response-Time-Ms", elapsed))
             return false;
     }
