@@ -379,7 +379,7 @@ void database_close(struct database *database)
 }
 
 bool database_query(struct database *database, const char *statement, int parameters,
-                    const char *const *values, const int *lengths, const int *formats,
+                    const char *const *values, const int *lengths, const int *formats, bool binary,
                     database_answer answer, void *context, uint64_t *ticket)
 {
     /* One place is kept for the sync that has to follow. */
@@ -387,7 +387,7 @@ bool database_query(struct database *database, const char *statement, int parame
         database->next - database->first + 2 > database->ring_size)
         return false;
     if (PQsendQueryPrepared(database->connection, statement, parameters, values, lengths, formats,
-                            0) != 1)
+                            binary ? 1 : 0) != 1)
     {
         database_condemn(database, PQerrorMessage(database->connection));
         return false;

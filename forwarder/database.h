@@ -81,11 +81,12 @@ struct database
 
 MUST_CHECK bool database_open(struct database *database, struct loop *loop, size_t ring_size);
 void database_close(struct database *database);
-/* Sends a prepared statement, text results. False: not ready, full, or out of memory; then nobody
- * is called. *ticket (may be NULL) is for database_abandon. */
+/* Sends a prepared statement; its results are binary or text. False: not ready, full, or out of
+ * memory; then nobody is called. *ticket (may be NULL) is for database_abandon. */
 MUST_CHECK bool database_query(struct database *database, const char *statement, int parameters,
                                const char *const *values, const int *lengths, const int *formats,
-                               database_answer answer, void *context, uint64_t *ticket);
+                               bool binary, database_answer answer, void *context,
+                               uint64_t *ticket);
 /* Ends a transaction of what was sent since the last one and asks for its answers; `answer` (may be
  * NULL) hears of the commit. */
 MUST_CHECK bool database_sync(struct database *database, database_answer answer, void *context);

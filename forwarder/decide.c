@@ -8,7 +8,6 @@
  * A webhook that holds several items asks a second question, so that each item can be logged, and
  * sent, by its own decision.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "forwarder.h"
@@ -19,40 +18,11 @@
 
 static const Oid PAYLOAD_AND_NAME[] = {OID_BYTEA, OID_TEXT};
 
-/* Columns that route_decide() and route_decide_items() share, in the order in which both are read.
- * X(CONSTANT, column) */
-#define DECIDED_COLUMNS(X)                                                                         \
-    X(WEBHOOK, webhook_name)                                                                       \
-    X(URL, target_url)                                                                             \
-    X(FALLBACK_WEBHOOK, fallback_webhook)                                                          \
-    X(FALLBACK_URL, fallback_url)                                                                  \
-    X(DOMAIN, domain)                                                                              \
-    X(REASON, reason)                                                                              \
-    X(FROM, from_number)                                                                           \
-    X(MESSAGE, message_id)                                                                         \
-    X(TYPE, message_type)                                                                          \
-    X(SIDE, routed_to)                                                                             \
-    X(BUCKET, bucket)                                                                              \
-    X(PERCENTAGE, percentage)
-
-enum column
-{
-#define X(constant, column) COLUMN_##constant,
-    DECIDED_COLUMNS(X)
-#undef X
-        COLUMN_VERSION
-};
-
-#define X(constant, column) #column ", "
 const struct database_statement DECIDE_STATEMENTS[] = {
-    {"decide", "SELECT " DECIDED_COLUMNS(X) "config_version FROM route_decide($1, $2)", 2,
-     PAYLOAD_AND_NAME},
-    {"items",
-     "SELECT " DECIDED_COLUMNS(X) "config_version FROM route_decide_items($1, $2) ORDER BY item", 2,
-     PAYLOAD_AND_NAME},
+    {"decide", DECISION_STATEMENT, 2, PAYLOAD_AND_NAME},
+    {"items", DECISION_ITEMS_STATEMENT, 2, PAYLOAD_AND_NAME},
     {"ruleset", RULESET_STATEMENT, 0, NULL},
 };
-#undef X
 const size_t DECIDE_STATEMENT_COUNT = sizeof DECIDE_STATEMENTS / sizeof *DECIDE_STATEMENTS;
 
 static bool decide_is_large(const struct request *request)
@@ -96,12 +66,17 @@ static void decide_carry_out(struct request *request, struct plan *plan, bool go
     }
 }
 
+static bool decide_has_reason(const struct decided *decided, route_reason reason)
+{
+    const char *name = route_reason_name(reason);
+
+    return decided->reason.length == strlen(name) &&
+           memcmp(decided->reason.data, name, decided->reason.length) == 0;
+}
+
 static bool decide_is_unknown(const struct decided *whole)
 {
-    const char *unknown = route_reason_name(ROUTE_REASON_UNKNOWN_WEBHOOK);
-
-    return whole->reason.length == strlen(unknown) &&
-           memcmp(whole->reason.data, unknown, whole->reason.length) == 0;
+    return decide_has_reason(whole, ROUTE_REASON_UNKNOWN_WEBHOOK);
 }
 
 /* ---- by the engine here ---- */
@@ -213,41 +188,6 @@ void decide_expired(struct request *request)
     decide_without(request, "decide_timeout", "the database did not answer in time", NULL);
 }
 
-static route_text field(const PGresult *answer, int row, enum column column)
-{
-    return PQgetisnull(answer, row, (int) column)
-               ? (route_text){NULL, 0}
-               : (route_text){PQgetvalue(answer, row, (int) column),
-                              (size_t) PQgetlength(answer, row, (int) column)};
-}
-
-/* "12.34" to 1234; -1 when there is none. */
-static int hundredths(route_text percentage)
-{
-    return percentage.data == NULL ? -1 : (int) (strtod(percentage.data, NULL) * 100 + 0.5);
-}
-
-static struct decided decided_there(const PGresult *answer, int row)
-{
-    route_text bucket = field(answer, row, COLUMN_BUCKET);
-
-    return (struct decided){
-        .webhook = field(answer, row, COLUMN_WEBHOOK),
-        .url = field(answer, row, COLUMN_URL),
-        .fallback_webhook = field(answer, row, COLUMN_FALLBACK_WEBHOOK),
-        .fallback_url = field(answer, row, COLUMN_FALLBACK_URL),
-        .domain = field(answer, row, COLUMN_DOMAIN),
-        .reason = field(answer, row, COLUMN_REASON),
-        .from_number = field(answer, row, COLUMN_FROM),
-        .message_id = field(answer, row, COLUMN_MESSAGE),
-        .message_type = field(answer, row, COLUMN_TYPE),
-        .side = strcmp(PQgetvalue(answer, row, COLUMN_SIDE), route_side_name(ROUTE_UNIFIED)) == 0
-                    ? ROUTE_UNIFIED
-                    : ROUTE_LEGACY,
-        .bucket = bucket.data == NULL ? -1 : atoi(bucket.data),
-        .percentage = hundredths(field(answer, row, COLUMN_PERCENTAGE))};
-}
-
 /* ---- asking ---- */
 
 static void decide_answered(void *context, PGresult *answer);
@@ -260,8 +200,8 @@ static bool decide_ask(struct request *request, const char *statement, database_
                              request->uri.kind == URI_WEBHOOK ? request->uri.webhook : NULL};
     const int lengths[2] = {(int) request->body.length, 0}, formats[2] = {1, 0};
 
-    return database_query(request->question.link, statement, 2, values, lengths, formats, answer,
-                          request, ticket);
+    return database_query(request->question.link, statement, 2, values, lengths, formats, true,
+                          answer, request, ticket);
 }
 
 static void decide_ask_both(struct request *request)
@@ -289,61 +229,66 @@ static void decide_again(struct request *request)
 
 /* ---- the answers ---- */
 
-static int64_t version_of(const PGresult *answer)
+static route_text decide_row(const PGresult *answer, int row)
 {
-    return atoll(PQgetvalue(answer, 0, COLUMN_VERSION));
+    return (route_text){PQgetvalue(answer, row, 0), (size_t) PQgetlength(answer, row, 0)};
 }
 
 /* Whether both answers speak of the same: by the same rules, and with each item of a webhook that
  * is sent whole bound for where the whole goes. Conversations may have moved on between the two. */
-static bool decide_agreed(const PGresult *answer, const PGresult *items)
+static bool decide_agreed(const struct question *question)
 {
-    const char *whole = PQgetvalue(answer, 0, COLUMN_WEBHOOK);
-    bool mixed = strcmp(PQgetvalue(answer, 0, COLUMN_REASON),
-                        route_reason_name(ROUTE_REASON_MIXED_BATCH)) == 0;
-    bool agreed = version_of(items) == version_of(answer);
+    const struct decided *whole = &question->decided;
+    bool mixed = decide_has_reason(whole, ROUTE_REASON_MIXED_BATCH), agreed = true;
+    struct decided item;
+    int64_t version;
 
-    for (int row = 0; agreed && !mixed && row < PQntuples(items); row++)
-        agreed = strcmp(PQgetvalue(items, row, COLUMN_WEBHOOK), whole) == 0;
+    for (int row = 0; agreed && row < PQntuples(question->items); row++)
+        agreed =
+            decision_read(decide_row(question->items, row), &item, &version) &&
+            version == question->version &&
+            (mixed || (item.webhook.length == whole->webhook.length &&
+                       memcmp(item.webhook.data, whole->webhook.data, whole->webhook.length) == 0));
     return agreed;
+}
+
+static bool decide_plan(struct request *request, struct plan *plan)
+{
+    const struct question *question = &request->question;
+    struct decided item;
+    int64_t version;
+    bool good = plan_begin(plan, request, &question->decided, question->version);
+
+    if (question->items == NULL)
+        return good && plan_item(plan, &question->decided);
+    for (int row = 0; good && row < PQntuples(question->items); row++)
+        good = decision_read(decide_row(question->items, row), &item, &version) &&
+               plan_item(plan, &item);
+    return good;
 }
 
 /* Everything that was asked has been answered. */
 static void decide_finish(struct request *request)
 {
     struct worker *worker = request->worker;
-    const PGresult *answer = request->question.whole, *items = request->question.items;
-    struct decided whole = decided_there(answer, 0);
-    int64_t version = version_of(answer);
+    const struct question *question = &request->question;
     struct plan plan;
     bool good;
 
-    if (items != NULL && !decide_agreed(answer, items))
+    if (question->items != NULL && !decide_agreed(question))
     {
         decide_again(request);
         return;
     }
-    if (worker->ruleset == NULL || route_ruleset_config(worker->ruleset)->version != version)
+    if (worker->ruleset == NULL ||
+        route_ruleset_config(worker->ruleset)->version != question->version)
         ruleset_refresh(worker);
-    if (whole.webhook.data == NULL || whole.reason.data == NULL)
-    {
-        decide_without(request, "decide_failed", "the database answered without a target", NULL);
-        return;
-    }
-    if (decide_is_unknown(&whole))
+    if (decide_is_unknown(&question->decided))
     {
         reply_problem(request, 404, "no webhook has this name");
         return;
     }
-    good = plan_begin(&plan, request, &whole, version);
-    if (items == NULL)
-        good = good && plan_item(&plan, &whole);
-    for (int row = 0; good && items != NULL && row < PQntuples(items); row++)
-    {
-        struct decided item = decided_there(items, row);
-
-        good = plan_item(&plan, &item);
-    }
+    good = decide_plan(request, &plan);
     decide_carry_out(request, &plan, good);
 }
 
@@ -364,9 +309,27 @@ static bool decide_usable(struct request *request, const PGresult *answer)
     return false;
 }
 
-static void decide_take(struct request *request, PGresult **place, PGresult *answer)
+/* Whether every row is a decision that we understand; decides here otherwise. `decided` and
+ * `version` are the last one's. */
+static bool decide_understood(struct request *request, const PGresult *answer,
+                              struct decided *decided, int64_t *version)
 {
-    if (!decide_usable(request, answer))
+    for (int row = 0; row < PQntuples(answer); row++)
+        if (!decision_read(decide_row(answer, row), decided, version))
+        {
+            decide_without(request, "decide_failed",
+                           "the database answered without a target, or in another form: is the "
+                           "extension of another version?",
+                           NULL);
+            return false;
+        }
+    return true;
+}
+
+static void decide_take(struct request *request, PGresult **place, struct decided *decided,
+                        int64_t *version, PGresult *answer)
+{
+    if (!decide_usable(request, answer) || !decide_understood(request, answer, decided, version))
     {
         PQclear(answer);
         return;
@@ -378,16 +341,18 @@ static void decide_take(struct request *request, PGresult **place, PGresult *ans
 
 static void decide_answered(void *context, PGresult *answer)
 {
-    struct request *request = context;
+    struct question *question = &((struct request *) context)->question;
 
-    decide_take(request, &request->question.whole, answer);
+    decide_take(context, &question->whole, &question->decided, &question->version, answer);
 }
 
 static void items_answered(void *context, PGresult *answer)
 {
-    struct request *request = context;
+    struct question *question = &((struct request *) context)->question;
+    struct decided last;
+    int64_t version;
 
-    decide_take(request, &request->question.items, answer);
+    decide_take(context, &question->items, &last, &version, answer);
 }
 
 /* ---- the beginning ---- */

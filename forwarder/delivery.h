@@ -82,11 +82,22 @@ struct decided
     int percentage; /* hundredths of a percent; -1: none */
 };
 
+/* ---- decision.c: pure ---- */
+
+/* The statements that decide a webhook ($1) that may have come by a name ($2), and its items: rows
+ * of one column, to be asked for in binary. */
+extern const char DECISION_STATEMENT[], DECISION_ITEMS_STATEMENT[];
+/* Reads a row; its texts point into it. False when it is none, or names no target; then nothing is
+ * promised of *decided. A version is 0 when nothing is in force. */
+MUST_CHECK bool decision_read(route_text row, struct decided *decided, int64_t *config_version);
+
 /* What the database has been asked for a request. */
 struct question
 {
     struct database *link;   /* that was asked */
     PGresult *whole, *items; /* answers; items: one row an item, when there are several */
+    struct decided decided;  /* what `whole` says, once it is there */
+    int64_t version;         /* ... by which rules; 0: none */
     uint64_t tickets[2];     /* questions that are not answered */
     unsigned awaited;        /* how many of them */
 };

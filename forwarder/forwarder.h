@@ -34,6 +34,7 @@
  *     identity.c   UUIDv7, correlation ids              admin.c     /livez and /readyz
  *     setup.c      memory, files, privacy               listen.c    listening sockets
  *     secrets.c    what is secret, read again           signature.c X-Hub-Signature-256
+ *     decision.c   what the database decided            decimal.h   numbers as text
  *     retry.c      when a database is asked again       breaker.c   which functions are left alone
  *     notify.c     words for the service manager        upstream_url.c  URLs, taken apart once
  *     exchange.c   one request and its answer           upstream_connect.c  libcurl, which connects

@@ -79,8 +79,8 @@ static void maintenance_due(struct loop_timer *timer)
 
     loop_arm(&worker->loop, timer, now + TICK_US);
     if ((now < maintenance->next_us && !maintenance_may_settle(worker)) ||
-        !database_query(&maintenance->link, "maintain", 0, NULL, NULL, NULL, maintenance_answered,
-                        worker, NULL))
+        !database_query(&maintenance->link, "maintain", 0, NULL, NULL, NULL, false,
+                        maintenance_answered, worker, NULL))
         return;
     identity_make(id);
     if (now >= maintenance->next_us)
@@ -131,8 +131,8 @@ static void guard_due(struct loop_timer *timer)
     if (maintenance->guard_forbidden || database_lag(&maintenance->link) > 0)
         return;
     database_turn(&maintenance->link);
-    if (database_query(&maintenance->link, "guard", 0, NULL, NULL, NULL, guard_answered, worker,
-                       NULL))
+    if (database_query(&maintenance->link, "guard", 0, NULL, NULL, NULL, false, guard_answered,
+                       worker, NULL))
         database_turn(&maintenance->link);
 }
 

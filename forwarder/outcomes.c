@@ -261,7 +261,7 @@ static bool outcomes_send_rows(struct worker *worker, const char *statement,
         formats[i] = 1;
     }
     if (!database_query(&worker->log, statement, OUTCOME_COLUMNS, values, rows->lengths, formats,
-                        answer, worker, NULL))
+                        false, answer, worker, NULL))
         return false;
     if (database_sync(&worker->log, committed, worker))
         return true;

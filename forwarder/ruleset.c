@@ -165,7 +165,7 @@ void ruleset_refresh(struct worker *worker)
     if (worker->ruleset_asked)
         return;
     worker->ruleset_asked_us = worker->loop.now_us;
-    worker->ruleset_asked = database_query(&worker->decide, "ruleset", 0, NULL, NULL, NULL,
+    worker->ruleset_asked = database_query(&worker->decide, "ruleset", 0, NULL, NULL, NULL, false,
                                            ruleset_answered, worker, NULL);
 }
 
