@@ -155,7 +155,9 @@ struct evidence_guard
  * Adds minutes[place], after minutes[0 .. place - 1] have been added, in order of time. When the
  * statistic passes the threshold it is compared with legacy, over the same minutes and as many before
  * as give legacy min_requests. Where legacy is as bad, that is no fault of unified: the statistic begins
- * anew at 0. Legacy below min_requests excuses nothing.
+ * anew at 0. Where it is not, there is an alarm, as soon as unified is shown to fail more often (99 %), and
+ * at the latest when the run has 2.5 / critical_rate requests: 500 by default. Legacy below min_requests
+ * excuses nothing and is not waited for.
  */
 extern void evidence_guard_add(struct evidence_guard *guard, const struct evidence_minute *minutes,
 							   size_t place, const struct evidence_limits *limits);

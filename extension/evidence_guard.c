@@ -15,6 +15,11 @@
 /* From here it takes 1,400 good requests to fall below the threshold, at the default limits. */
 #define LEGACY_STATISTIC_LIMIT (2 * EVIDENCE_GUARD_THRESHOLD)
 
+/* An alarm waits until it is shown whose fault it is, with this probability of an error, */
+#define WAIT_ALPHA 0.01
+/* ... for at most as many requests of the run as bring so many errors at the critical rate. */
+#define WAIT_ERRORS 2.5
+
 /* What a minute's counts say for the critical and against the warning rate. */
 static double
 log_likelihood_ratio(int64_t requests, int64_t errors, const struct evidence_limits *limits)
@@ -85,6 +90,29 @@ legacy_is_as_bad(const struct evidence_guard *guard, const struct evidence_minut
 		   !evidence_much_worse(guard->errors, guard->requests, compared.errors, compared.requests);
 }
 
+/*
+ * Whether unified fails more often than legacy. If it did not, each of the failures would be unified's
+ * with the probability of its share of the requests (Przyborowski and Wilenski, "Homogeneity of results
+ * in testing samples from Poisson series", Biometrika 31 (1940)).
+ */
+static bool
+unified_is_worse(const struct evidence_guard *guard, const struct evidence_counts *legacy)
+{
+	double share = (double) guard->requests / (double) (guard->requests + legacy->requests);
+
+	return evidence_lower_bound(guard->errors, guard->errors + legacy->errors, WAIT_ALPHA) > share;
+}
+
+/* Whether waiting for another minute like this one would show nothing more, or take too long. */
+static bool
+has_waited(const struct evidence_guard *guard, const struct evidence_minute *minute,
+		   const struct evidence_counts *legacy, const struct evidence_limits *limits)
+{
+	return legacy->requests < limits->min_requests ||
+		   (double) (guard->requests + minute->requests) > WAIT_ERRORS / limits->critical_rate ||
+		   unified_is_worse(guard, legacy);
+}
+
 void
 evidence_guard_add(struct evidence_guard *guard, const struct evidence_minute *minutes, size_t place,
 				   const struct evidence_limits *limits)
@@ -120,5 +148,5 @@ evidence_guard_add(struct evidence_guard *guard, const struct evidence_minute *m
 		guard->excused++;
 	}
 	else
-		guard->alarm = true;
+		guard->alarm = has_waited(guard, minute, &legacy, limits);
 }

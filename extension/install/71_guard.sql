@@ -91,6 +91,10 @@ AS $function$
 	                        'legacy %s of %s', f.errors, f.requests,
 	                        to_char(f.since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'),
 	                        round(f.statistic, 1), f.legacy_errors, f.legacy_requests)
+	            WHEN f.statistic > 5.5
+	            THEN format('above 5.5: %s of %s requests to unified failed, of legacy %s of %s; waits until '
+	                        'more shows whose fault it is', f.errors, f.requests, f.legacy_errors,
+	                        f.legacy_requests)
 	            WHEN f.excused > 0
 	            THEN format('both sides were bad (%s times): no fault of unified', f.excused)
 	            ELSE 'below 5.5' END

@@ -136,7 +136,7 @@ caught_up() {
 # links: what the forwarder does at that server, by its last statement
 links() {
     sql "SELECT string_agg(DISTINCT link, ' ')
-         FROM (SELECT CASE WHEN query ~ 'store_routing|maintain' THEN 'log' ELSE 'decide' END AS link
+         FROM (SELECT CASE WHEN query ~ 'store_routing|maintain|guard' THEN 'log' ELSE 'decide' END AS link
                FROM pg_stat_activity WHERE usename = 'e2e_forwarder') AS links"
 }
 
