@@ -48,8 +48,11 @@ void option_credential(const struct option_row *row, char *name, size_t size)
 static const struct
 {
     const char *flag, *most;
-} LIMITS[] = {
-    {"workers", "64"}, {"log-batch", "10000"}, {"total-timeout", "55s"}, {"max-body", "512MiB"}};
+} LIMITS[] = {{"workers", "64"},
+              {"log-batch", "10000"},
+              {"total-timeout", "55s"},
+              {"max-body", "512MiB"},
+              {"breaker-rate", "100"}};
 
 const char *option_most(const struct option_row *row)
 {

@@ -116,6 +116,8 @@ static void ranges(void **state)
     } CASES[] = {
         {"--workers", "0", "--workers: \"0\" is refused; it takes a whole number from 1 to 64"},
         {"--workers", "65", "--workers: \"65\" is refused; it takes a whole number from 1 to 64"},
+        {"--breaker-rate", "101",
+         "--breaker-rate: \"101\" is refused; it takes a whole number from 1 to 100"},
         {"--log-batch", "10001",
          "--log-batch: \"10001\" is refused; it takes a whole number from 1 to 10000"},
         {"--max-in-flight", "x",
