@@ -6,6 +6,8 @@
 #
 #   bench_cluster [SETTING=VALUE]...    sets PGHOST, PGPORT, PGUSER, PGDATABASE, and BENCH_FOLDER for
 #                                       files of the benchmark's own
+#   run [PSQL ARGUMENT]...              psql in it, bare values, stops at the first error
+#   median QUERY                        how long it takes
 
 # shellcheck source=scripts/lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib/common.sh"
@@ -26,4 +28,27 @@ bench_cluster() {
     cluster_start "$@"
     export PGHOST=$CLUSTER_SOCKET PGPORT=$CLUSTER_PORT PGUSER=$CLUSTER_USER PGDATABASE=postgres
     cluster_psql postgres -c 'CREATE EXTENSION webhook_routing'
+}
+
+run() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
+
+# median QUERY: of 41 runs, in milliseconds, as the server has it
+median() {
+    run -v query="$1" <<'SQL'
+CREATE TEMP TABLE times (ms float8);
+SELECT format($outer$DO $do$
+DECLARE
+    started timestamptz;
+BEGIN
+    FOR n IN 0..41 LOOP
+        started := clock_timestamp();
+        PERFORM * FROM (%s) q;
+        IF n > 0 THEN
+            INSERT INTO times VALUES (extract(epoch FROM clock_timestamp() - started) * 1000);
+        END IF;
+    END LOOP;
+END
+$do$$outer$, :'query') \gexec
+SELECT round((percentile_cont(0.5) WITHIN GROUP (ORDER BY ms))::numeric, 2) FROM times;
+SQL
 }

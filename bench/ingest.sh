@@ -27,8 +27,6 @@ batches=$((rows / batch / clients))
 bench_cluster
 work=$BENCH_FOLDER
 
-run() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
-
 # One client's work is one DO block without input from outside: COMMIT after each batch. The arrays
 # are made once and only ids and times are new, so that the time measured is that of storing.
 batch_script() { # $1: the statement that stores the arrays

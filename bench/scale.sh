@@ -27,8 +27,6 @@ done
 readonly BATCH=500
 batches=$((rows / BATCH / writers))
 
-run() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
-
 # A day's partition is made for rows that are in DEFAULT: so one row a day comes first, and is counted.
 make_days() {
     run <<SQL
@@ -94,27 +92,6 @@ fill() {
     stored=$((batches * BATCH * writers))
     awk "BEGIN { printf \"  stored by %d writers, making the rows included: %.0f rows/s\n\", $writers, $stored / $seconds }"
     run -c 'VACUUM ANALYZE'
-}
-
-# median QUERY: of 41 runs, in milliseconds, as the server has it
-median() {
-    run -v query="$1" <<'SQL'
-CREATE TEMP TABLE times (ms float8);
-SELECT format($outer$DO $do$
-DECLARE
-    started timestamptz;
-BEGIN
-    FOR n IN 0..41 LOOP
-        started := clock_timestamp();
-        PERFORM * FROM (%s) q;
-        IF n > 0 THEN
-            INSERT INTO times VALUES (extract(epoch FROM clock_timestamp() - started) * 1000);
-        END IF;
-    END LOOP;
-END
-$do$$outer$, :'query') \gexec
-SELECT round((percentile_cont(0.5) WITHIN GROUP (ORDER BY ms))::numeric, 2) FROM times;
-SQL
 }
 
 figures() {

@@ -23,7 +23,6 @@ while (($# > 0)); do
     shift 2
 done
 
-run() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
 bench_cluster fsync=off
 
 run <<SQL
@@ -55,27 +54,6 @@ END
 \$\$;
 VACUUM ANALYZE;
 SQL
-
-# The median of 41 runs, in milliseconds, as the server has it.
-median() { # $1: query
-    run -v query="$1" <<'SQL'
-CREATE TEMP TABLE times (ms float8);
-SELECT format($outer$DO $do$
-DECLARE
-    started timestamptz;
-BEGIN
-    FOR n IN 0..41 LOOP
-        started := clock_timestamp();
-        PERFORM * FROM (%s) q;
-        IF n > 0 THEN
-            INSERT INTO times VALUES (extract(epoch FROM clock_timestamp() - started) * 1000);
-        END IF;
-    END LOOP;
-END
-$do$$outer$, :'query') \gexec
-SELECT round((percentile_cont(0.5) WITHIN GROUP (ORDER BY ms))::numeric, 2) FROM times;
-SQL
-}
 
 from_log="SELECT domain, routed_to, count(*), avg(response_time_ms),
     percentile_cont('{0.5,0.95,0.99}'::float8[]) WITHIN GROUP (ORDER BY response_time_ms) AS p
