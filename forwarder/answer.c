@@ -211,11 +211,6 @@ static void take_field(struct answer_reader *reader, const char *line, size_t le
             refuse(reader, "a field of the answer is folded");
         return;
     }
-    if (memchr(line, '\0', length) != NULL)
-    {
-        refuse(reader, "a field of the answer holds a NUL");
-        return;
-    }
     reader->ours = take_known(reader, line, length);
 }
 
@@ -322,6 +317,8 @@ static size_t read_line(struct answer_reader *reader, const char *bytes, size_t 
     reader->lines += taken;
     if (reader->lines > ANSWER_LINES_MOST)
         refuse(reader, "the answer's header is too long");
+    else if (memchr(bytes, '\0', taken) != NULL)
+        refuse(reader, "a line of the answer holds a NUL");
     else if (end == NULL)
     {
         keep_piece(reader, bytes, length);
@@ -331,7 +328,7 @@ static size_t read_line(struct answer_reader *reader, const char *bytes, size_t 
     else if (reader->line_length == 0)
     {
         reader->line_cut = taken - 1 > sizeof reader->line;
-        take_line(reader, bytes, taken - 1);
+        take_line(reader, bytes, reader->line_cut ? sizeof reader->line : taken - 1);
         reader->line_cut = false;
     }
     else

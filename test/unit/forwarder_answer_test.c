@@ -250,6 +250,24 @@ static void refused(void **state)
              sizeof OK "X: \0\r\nContent-Length: 0\r\n\r\n" - 1, ANSWER_BAD);
 }
 
+/* Behind ANSWER_LINE_LIMIT a line is not kept when it comes in pieces, nor looked at when it comes
+ * whole; but for a NUL. */
+static void cut_lines(void **state)
+{
+    static const char START[] = OK "X: ", END[] = "\r\nContent-Length: 0\r\n\r\n";
+    char text[sizeof START + 2 * ANSWER_LINE_LIMIT + sizeof END];
+    size_t far = sizeof START - 1 + 2 * ANSWER_LINE_LIMIT;
+    struct got got;
+
+    (void) state;
+    memset(text, 'x', sizeof text);
+    memcpy(text, START, sizeof START - 1);
+    memcpy(text + far, END, sizeof END - 1);
+    read_all(&got, text, far + sizeof END - 1, ANSWER_COMPLETE);
+    text[far - 1] = '\0';
+    read_all(&got, text, far + sizeof END - 1, ANSWER_BAD);
+}
+
 /* What is no answer is known as soon as it can be, and what is behind one is left alone. */
 static void bounds(void **state)
 {
@@ -269,9 +287,9 @@ static void bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bodies),  cmocka_unit_test(chunks), cmocka_unit_test(connections),
-        cmocka_unit_test(interim), cmocka_unit_test(values), cmocka_unit_test(long_lines),
-        cmocka_unit_test(refused), cmocka_unit_test(bounds),
+        cmocka_unit_test(bodies),  cmocka_unit_test(chunks),    cmocka_unit_test(connections),
+        cmocka_unit_test(interim), cmocka_unit_test(values),    cmocka_unit_test(long_lines),
+        cmocka_unit_test(refused), cmocka_unit_test(cut_lines), cmocka_unit_test(bounds),
     };
 
     return cmocka_run_group_tests_name("forwarder_answer", tests, NULL, NULL);
