@@ -451,7 +451,7 @@ group_e2e() {
 }
 
 group_faults() {
-    need build run bats faketime valgrind || return 0
+    need build run bats faketime valgrind strace systemd || return 0
     there_are 'test/faults/*.bats' || return 0
     built || return 0
     bats_tests test/faults

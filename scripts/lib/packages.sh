@@ -37,7 +37,7 @@ packages_of() {
         jq) echo "jq" ;;
         tap) echo "libipc-run-perl perl" ;;
         bench) echo "nginx haproxy" ;;
-        wrk | strace | faketime) echo "$1" ;;
+        wrk | strace | systemd | faketime) echo "$1" ;;
         promtool) echo "prometheus" ;;
         *) die "no packages are listed for $1" ;;
     esac

@@ -213,3 +213,54 @@ limited() { prlimit --pid "$(forwarder_pid)" "--$1=$2"; }
     wait_logged 4
     equal "$(sql "SELECT count(*) FROM webhook_routing_logs WHERE status = 'success' AND response_time_ms < 5000")" 4
 }
+
+# units_staged: the installed units in a folder of this test, with the staged program
+units_staged() {
+    local from=$CLUSTER_HOME/stage/usr/local
+    sed "s|=/usr/local/bin/|=$from/bin/|" "$from/lib/systemd/system/webhook-forwarder.service" \
+        >"$BATS_TEST_TMPDIR/webhook-forwarder.service"
+    cp "$from/lib/systemd/system/webhook-forwarder.socket" "$BATS_TEST_TMPDIR/"
+}
+
+@test "fault 108: the unit is sound, and its exposure 2.0 or better" {
+    units_staged
+    systemd-analyze verify "$BATS_TEST_TMPDIR/webhook-forwarder.service" 2>&1 | tee "$BATS_TEST_TMPDIR/verify"
+    equal "$(<"$BATS_TEST_TMPDIR/verify")" ''
+    # The threshold is in tenths.
+    systemd-analyze security --offline=true --threshold=20 "$BATS_TEST_TMPDIR/webhook-forwarder.service"
+}
+
+# system_calls GROUP: its system calls, and those of the groups in it, each once
+system_calls() {
+    local member
+    # The group's own line, its description, then its members.
+    for member in $(systemd-analyze syscall-filter "$1" | sed -n '2,$s/^ *\([-@_a-z0-9]*\)$/\1/p'); do
+        if [[ $member == @* ]]; then
+            system_calls "$member"
+        else
+            printf '%s\n' "$member"
+        fi
+    done | sort -u
+}
+
+@test "fault 108: the unit lets every system call through that the forwarder makes" {
+    local file=$BATS_TEST_TMPDIR/calls
+    skip_sanitized "it is traced already"
+    grep -x 'SystemCallFilter=@system-service' "$REPOSITORY/forwarder/systemd/webhook-forwarder.service"
+    grep -x 'SystemCallFilter=~@privileged' "$REPOSITORY/forwarder/systemd/webhook-forwarder.service"
+    forwarder_with strace -D -f -qq -o "$file.log"
+    own_forwarder
+    routing 50
+    for _ in 1 2 3; do
+        post "$(text 'I need a job')"
+        equal "$status" 200
+    done
+    curl -fsS "$ADMIN_URL/livez" >/dev/null
+    kill -HUP "$(forwarder_pid)"
+    wait_until 5 grep secrets_reloaded "$STACK/forwarder.log"
+    forwarder_stop
+    sed -nE 's/^[0-9]+ +([a-z0-9_]+)\(.*/\1/p' "$file.log" | sort -u >"$file"
+    between "$(wc -l <"$file")" 30 200 'system calls'
+    comm -23 <(system_calls @system-service) <(system_calls @privileged) >"$file.allowed"
+    equal "$(comm -23 "$file" "$file.allowed" | xargs)" '' 'what the unit would refuse'
+}
