@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * admin.c: the admin listener, on the main thread. It answers from what the workers publish, so
- * that it answers even when they do not.
- *
- *     /livez    200 while every worker turns; 503 when one is stuck: restart
- *     /readyz   200 while webhooks are taken, be it with the database down; 503 with the reason
- *               otherwise
+ * admin.c: the admin listener, on the main thread, and its routes. It answers from what the workers
+ * publish, so that it answers even when they do not.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,18 +43,99 @@ static const char *admin_ready(const struct admin *admin)
     return problem;
 }
 
-static enum MHD_Result admin_answer(struct MHD_Connection *connection, unsigned status,
-                                    const char *text)
+static void admin_say(struct admin_answer *answer, const char *problem)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        strlen(text), (void *) text, MHD_RESPMEM_PERSISTENT); /* a literal */
+    answer->status = problem == NULL ? 200 : 503;
+    writer_string(&answer->body, problem == NULL ? "ok\n" : problem);
+}
+
+static void admin_livez(const struct admin *admin, struct admin_answer *answer)
+{
+    admin_say(answer, admin_live(admin));
+}
+
+static void admin_readyz(const struct admin *admin, struct admin_answer *answer)
+{
+    admin_say(answer, admin_ready(admin));
+}
+
+/* ---- routes ---- */
+
+static const struct admin_route ADMIN_ROUTES[] = {
+    {"/livez", admin_livez, "200 while every worker turns; 503 when one is stuck: restart"},
+    {"/readyz", admin_readyz,
+     "200 while webhooks are taken, be it with the database down; 503 with the reason otherwise"},
+};
+
+#define ROUTE_COUNT (sizeof ADMIN_ROUTES / sizeof *ADMIN_ROUTES)
+
+void admin_header(struct admin_answer *answer, const char *name, const char *value)
+{
+    if (answer->header_count == ADMIN_HEADERS_MOST)
+        abort();
+    answer->headers[answer->header_count].name = name;
+    answer->headers[answer->header_count++].value = value;
+}
+
+static void admin_not_found(struct admin_answer *answer)
+{
+    answer->status = 404;
+    writer_string(&answer->body, "there is nothing of this name; there is\n");
+    for (size_t i = 0; i < ROUTE_COUNT; i++)
+        writer_print(&answer->body, "  %-14s %s\n", ADMIN_ROUTES[i].path, ADMIN_ROUTES[i].what);
+}
+
+static void admin_refuse_method(struct admin_answer *answer)
+{
+    answer->status = 405;
+    admin_header(answer, "Allow", "GET, HEAD");
+    writer_string(&answer->body, "only GET and HEAD: nothing is changed here\n");
+}
+
+static void admin_route(const struct admin *admin, struct admin_answer *answer, const char *path,
+                        const char *method)
+{
+    size_t i = 0;
+
+    while (i < ROUTE_COUNT && strcmp(ADMIN_ROUTES[i].path, path) != 0)
+        i++;
+    if (i == ROUTE_COUNT)
+        admin_not_found(answer);
+    else if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+        admin_refuse_method(answer);
+    else
+        ADMIN_ROUTES[i].handler(admin, answer);
+}
+
+/* ---- the answer ---- */
+
+static bool admin_add_headers(struct MHD_Response *response, const struct admin_answer *answer)
+{
+    bool good = MHD_add_response_header(response, "Content-Type", answer->type) == MHD_YES &&
+                MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES &&
+                MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES;
+
+    for (size_t i = 0; good && i < answer->header_count; i++)
+        good = MHD_add_response_header(response, answer->headers[i].name,
+                                       answer->headers[i].value) == MHD_YES;
+    return good;
+}
+
+/* Hands the answer over, and its bytes with it. Without memory the connection is closed. */
+static enum MHD_Result admin_queue(struct admin_answer *answer)
+{
+    struct writer *body = &answer->body;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(body->length, body->bytes, MHD_RESPMEM_MUST_FREE);
     enum MHD_Result result = MHD_NO;
 
     if (response == NULL)
+    {
+        writer_free(body);
         return MHD_NO;
-    if (MHD_add_response_header(response, "Content-Type", "text/plain") == MHD_YES &&
-        MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES)
-        result = MHD_queue_response(connection, status, response);
+    }
+    if (admin_add_headers(response, answer))
+        result = MHD_queue_response(answer->connection, answer->status, response);
     MHD_destroy_response(response);
     return result;
 }
@@ -66,23 +144,20 @@ static enum MHD_Result admin_call(void *context, struct MHD_Connection *connecti
                                   const char *method, const char *version, const char *bytes,
                                   size_t *length, void **request_context)
 {
-    struct admin *admin = context;
-    const char *problem;
+    struct admin_answer answer = {
+        .connection = connection, .status = 200, .type = "text/plain; charset=utf-8"};
 
     (void) version;
     (void) bytes;
     (void) length;
     (void) request_context;
-    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-        return admin_answer(connection, 405, "only GET\n");
-    if (strcmp(url, "/livez") == 0)
-        problem = admin_live(admin);
-    else if (strcmp(url, "/readyz") == 0)
-        problem = admin_ready(admin);
-    else
-        return admin_answer(connection, 404, "/livez, /readyz\n");
-    return admin_answer(connection, problem == NULL ? 200 : 503,
-                        problem == NULL ? "ok\n" : problem);
+    admin_route(context, &answer, url, method);
+    if (answer.body.failed)
+    {
+        writer_free(&answer.body);
+        answer.status = 500;
+    }
+    return admin_queue(&answer);
 }
 
 /* ---- on the main thread's loop ---- */

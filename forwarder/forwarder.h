@@ -31,7 +31,7 @@
  *     gate.c       what a header must not hold          uri.c       path and query
  *     greeting.c   GET: verification and health         rows.c      rows as binary arrays
  *     relay.c      what an outcome leads to             limits.c    memory, addresses
- *     identity.c   UUIDv7, correlation ids              admin.c     /livez and /readyz
+ *     identity.c   UUIDv7, correlation ids              admin.c     the admin listener, its routes
  *     setup.c      memory, files, privacy               listen.c    listening sockets
  *     secrets.c    what is secret, read again           signature.c X-Hub-Signature-256
  *     decision.c   what the database decided            decimal.h   numbers as text
@@ -39,10 +39,11 @@
  *     notify.c     words for the service manager        upstream_url.c  URLs, taken apart once
  *     exchange.c   one request and its answer           upstream_connect.c  libcurl, which connects
  *     answer.c     a function's answer, read            database_url.c  whether it is one
+ *     writer.c     text of any length
  *
  * delivery.h tells of deliveries and attempts, answer.h of functions' answers, spool.h of the
- * durable log; database.h, outcomes.h, log.h, loop.h, breaker.h, secrets.h, signature.h and
- * options.h declare what the files of these names hold.
+ * durable log; admin.h, database.h, outcomes.h, log.h, loop.h, breaker.h, secrets.h, signature.h,
+ * writer.h and options.h declare what the files of these names hold.
  *
  * Threads: main (signals and the admin listener) and one for each worker. A worker owns all its
  * sockets, requests, libcurl and libpq handles and is never locked; main sees of it what `struct
@@ -70,6 +71,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "admin.h"
 #include "breaker.h"
 #include "database.h"
 #include "delivery.h"
@@ -363,7 +365,7 @@ void keep_ruleset(const struct spool_directory *directory, const char *text, siz
 char *keep_recall(const struct spool_directory *directory, size_t *length);
 
 /* ---------------------------------------------------------------------------------------------
- * worker.c, admin.c
+ * worker.c
  * ------------------------------------------------------------------------------------------ */
 
 /* What other threads may see of a worker. */
@@ -472,21 +474,6 @@ void worker_give(struct worker *worker, enum worker_order order);
 void worker_offer(struct worker *worker, struct secrets *secrets);
 /* Waits for its end; true when it finished everything in hand. */
 MUST_CHECK bool worker_join(struct worker *worker);
-
-struct admin
-{
-    struct MHD_Daemon *daemon;
-    struct loop_source source;
-    struct worker *workers;
-    size_t worker_count;
-    bool draining;
-};
-
-MUST_CHECK bool admin_open(struct admin *admin, struct loop *loop, int fd);
-void admin_turn(struct admin *admin);
-/* NULL while every worker turns, else what is wrong. */
-const char *admin_live(const struct admin *admin);
-void admin_close(struct admin *admin);
 
 /* ---------------------------------------------------------------------------------------------
  * setup.c, listen.c

@@ -74,6 +74,20 @@ untouched() {
     untouched
 }
 
+@test "the admin listener answers GET and HEAD, and says what there is" {
+    run -0 curl -sI "$ADMIN_URL/livez"
+    [[ $output == *' 200 OK'* && $output == *'Content-Length: 3'* ]]
+    for method in POST PUT DELETE OPTIONS; do
+        run -0 curl -s -i -X "$method" --data-binary '{}' "$ADMIN_URL/livez"
+        [[ $output == *' 405 '* && $output == *'Allow: GET, HEAD'* ]] || {
+            printf '%s: %s\n' "$method" "$output"
+            return 1
+        }
+    done
+    run -0 curl -s -i "$ADMIN_URL/nothing"
+    [[ $output == *' 404 '* && $output == */livez* && $output == */readyz* ]]
+}
+
 @test "an unknown name is 404, and so is a path below a name" {
     local name
     for name in wa-webhook-nothing jobs wa-webhook-jobs/more .. '%2e%2e/wa-webhook-jobs' metrics; do

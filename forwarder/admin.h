@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * admin.h: the admin listener and its routes. A route is a path and a function that writes the
+ * answer; ADMIN_ROUTES (admin.c) has them all. The main thread runs them: what they tell of a
+ * worker is what it publishes, so that they answer even when it does not.
+ */
+#ifndef ADMIN_H
+#define ADMIN_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "loop.h"
+#include "writer.h"
+
+struct worker;
+
+struct admin
+{
+    struct MHD_Daemon *daemon;
+    struct loop_source source;
+    struct worker *workers;
+    size_t worker_count;
+    bool draining;
+};
+
+#define ADMIN_HEADERS_MOST 8
+
+/* What a route says. GET and HEAD alike: libmicrohttpd leaves the body out. */
+struct admin_answer
+{
+    struct MHD_Connection *connection; /* who asks, for its query and header */
+    unsigned status;                   /* 200 unless the route sets another */
+    const char *type;                  /* Content-Type, a literal; text/plain unless set */
+    struct writer body;                /* when it has failed, the answer is 500 */
+    struct
+    {
+        const char *name, *value; /* literals, or alive until the route returns */
+    } headers[ADMIN_HEADERS_MOST];
+    size_t header_count;
+};
+
+typedef void (*admin_handler)(const struct admin *admin, struct admin_answer *answer);
+
+struct admin_route
+{
+    const char *path;
+    admin_handler handler;
+    const char *what; /* it tells, for who asks for another path */
+};
+
+MUST_CHECK bool admin_open(struct admin *admin, struct loop *loop, int fd);
+void admin_turn(struct admin *admin);
+/* NULL while every worker turns, else what is wrong. */
+const char *admin_live(const struct admin *admin);
+void admin_close(struct admin *admin);
+
+/* A header field beside Content-Type, Cache-Control and what HTTP itself needs; at most
+ * ADMIN_HEADERS_MOST of them. */
+void admin_header(struct admin_answer *answer, const char *name, const char *value);
+
+#endif /* ADMIN_H */
