@@ -7,7 +7,7 @@
 #     the extension and the roles that the text speaks of exist; a block that begins with CREATE
 #     EXTENSION gets an empty one; an error fails the block, unless "-- refused" is its first line
 #   - every line of a ```sh block must be one that a test is known to run (the list below)
-#   - every relative link leads to a file
+#   - every relative link leads to a file, and to a heading in it where it names one
 #   - docs/reference/, and the states in forwarder/README.md, are what scripts/reference.sh would write
 #
 # Needs PGHOST and PGPORT of a cluster where the extension can be created.
@@ -44,6 +44,21 @@ readonly KNOWN_SHELL_LINES='
 . .run/env && psql
 make && sudo make install
 '
+
+# leads_somewhere PAGE LINK: its file is there and, behind a #, has a heading with that anchor
+leads_somewhere() {
+    local file=${2%%#*} anchor=
+    [[ $2 != *'#'* ]] || anchor=${2#*#}
+    file=${file:+$(dirname "$1")/$file}
+    file=${file:-$1}
+    [[ -e $file ]] && { [[ -z $anchor ]] || anchors "$file" | grep -xF -- "$anchor" >/dev/null; }
+}
+
+# anchors PAGE: those of its headings, as the usual viewers make them
+anchors() {
+    awk '/^```/ { code = !code } !code && /^#+ /' "$1" | sed 's/^#* //' | tr '[:upper:]' '[:lower:]' |
+        sed 's/[^a-z0-9 _-]//g; s/ /-/g'
+}
 
 readonly DATABASE=webhook_routing_docs
 
@@ -84,9 +99,9 @@ for page in "${pages[@]}"; do
     done < <(blocks sh "$page")
     while IFS= read -r link; do
         status=0
-        [[ -e $(dirname "$page")/${link%%#*} ]] || status=1
+        leads_somewhere "$page" "$link" || status=1
         result "$status" "$page, link $link" 'leads nowhere'
-    done < <(grep -o '](\([^)]*\))' "$page" | sed 's/^](//; s/)$//' | grep -v '^[a-z]*:' | grep -v '^#' | sort -u)
+    done < <(grep -o '](\([^)]*\))' "$page" | sed 's/^](//; s/)$//' | grep -v '^[a-z]*:' | sort -u)
     psql -XqAt -d postgres -c "DROP DATABASE $DATABASE"
 done
 
