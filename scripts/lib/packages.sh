@@ -11,8 +11,9 @@ postgresql_major() {
         version=$(pg_config --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
     elif [[ -r /etc/os-release ]]; then
         # shellcheck source=/dev/null
-        case $(. /etc/os-release && printf '%s' "${VERSION_ID:-}") in
-            13) version=17 ;;
+        case $(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}") in
+            trixie) version=17 ;;
+            forky) version=18 ;;
         esac
     fi
     printf '%s\n' "${version:-15}"
@@ -39,6 +40,7 @@ packages_of() {
         bench) echo "nginx haproxy" ;;
         wrk | strace | systemd | faketime) echo "$1" ;;
         promtool) echo "prometheus" ;;
+        debootstrap) echo "debootstrap zstd" ;;
         *) die "no packages are listed for $1" ;;
     esac
 }
