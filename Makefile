@@ -1,6 +1,8 @@
-# webhook_routing: `make` builds the extension and the forwarder, `sudo make install` installs both.
-# The extension is built by PGXS from core/ and extension/; every program is built by
-# Makefile.programs into build/, with objects of its own.
+# webhook_routing: `make` builds the extension and the forwarder, `sudo make install` installs both,
+# `sudo make uninstall` takes the same files away. DESTDIR, PREFIX (/usr/local) and PG_CONFIG are
+# understood. The extension is built by PGXS from core/ and extension/; every program is built by
+# Makefile.programs into build/, with objects of its own. A machine that has only one of the two needs
+# `make EXTENSION_ONLY=yes install` or `make -f Makefile.programs install-forwarder`.
 
 EXTENSION = webhook_routing
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" webhook_routing.control)
@@ -42,4 +44,24 @@ extension/webhook_routing--$(EXTVERSION).sql: $(INSTALL_SCRIPTS) webhook_routing
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION webhook_routing" to load this file. \quit'; \
 	  cat $(INSTALL_SCRIPTS); } > $@
 
+# The manual page of the extension and the documentation; with EXTENSION_ONLY=yes the page alone.
+EXTENSION_ONLY ?= no
+PREFIX ?= /usr/local
+EXTENSION_MANDIR ?= $(PREFIX)/share/man
+PAGES_DIR = $(PREFIX)/share/doc/webhook_routing
+PAGES := $(if $(filter yes,$(EXTENSION_ONLY)),,README.md CHANGELOG.md LICENSE \
+	$(sort $(wildcard docs/*.md docs/reference/*.md)))
+
+install: install-pages
+install-pages:
+	install -D -m 644 docs/reference/webhook_routing.7 '$(DESTDIR)$(EXTENSION_MANDIR)/man7/webhook_routing.7'
+	$(foreach page,$(PAGES),install -D -m 644 $(page) '$(DESTDIR)$(PAGES_DIR)/$(page)' &&) true
+uninstall: uninstall-pages
+uninstall-pages:
+	rm -f '$(DESTDIR)$(EXTENSION_MANDIR)/man7/webhook_routing.7' $(PAGES:%='$(DESTDIR)$(PAGES_DIR)/%')
+	$(if $(wildcard $(DESTDIR)$(PAGES_DIR)),find '$(DESTDIR)$(PAGES_DIR)' -depth -type d -empty -delete)
+.PHONY: install-pages uninstall-pages
+
+ifneq ($(EXTENSION_ONLY),yes)
 include Makefile.programs
+endif

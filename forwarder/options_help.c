@@ -100,12 +100,8 @@ bool options_help_markdown(void)
     printf("\n## Other\n\n| option | meaning |\n|---|---|\n");
     for (size_t i = 0; i < OPTION_ACTION_COUNT; i++)
         printf("| `--%s` | %s |\n", OPTION_ACTIONS[i].flag, OPTION_ACTIONS[i].help);
-    printf("\n## Exit status\n\n| status | meaning |\n|---|---|\n"
-           "| 0 | asked to stop, and everything in hand was finished |\n"
-           "| 64 | wrong usage |\n"
-           "| 69 | cannot listen or start |\n"
-           "| 74 | cannot write the help |\n"
-           "| 75 | stopped with requests or log rows still in hand |\n"
-           "| 78 | a setting or a file it names is wrong |\n");
+    printf("\n## Exit status\n\n| status | meaning |\n|---|---|\n");
+    for (size_t i = 0; i < EXIT_STATUS_COUNT; i++)
+        printf("| %d | %s |\n", EXIT_STATUSES[i].status, EXIT_STATUSES[i].meaning);
     return fflush(stdout) == 0;
 }

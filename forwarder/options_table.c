@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "options_table.h"
 
@@ -27,6 +28,17 @@ const struct option_action OPTION_ACTIONS[] = {
 };
 
 const size_t OPTION_ACTION_COUNT = sizeof OPTION_ACTIONS / sizeof *OPTION_ACTIONS;
+
+const struct exit_status EXIT_STATUSES[] = {
+    {EX_OK, "asked to stop, and everything in hand was finished"},
+    {EX_USAGE, "wrong usage"},
+    {EX_UNAVAILABLE, "cannot listen or start"},
+    {EX_IOERR, "cannot write the help"},
+    {EX_TEMPFAIL, "stopped with requests or log rows still in hand"},
+    {EX_CONFIG, "a setting or a file it names is wrong"},
+};
+
+const size_t EXIT_STATUS_COUNT = sizeof EXIT_STATUSES / sizeof *EXIT_STATUSES;
 
 void option_variable(const struct option_row *row, char *name, size_t size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * options_table.h: the table of options.h as data, for those who read settings (options.c) and
- * those who print them (options_help.c).
+ * those who print them (options_help.c, and scripts/option_pages.c for what is installed).
  */
 #ifndef OPTIONS_TABLE_H
 #define OPTIONS_TABLE_H
@@ -41,6 +41,16 @@ struct option_action
 
 extern const struct option_action OPTION_ACTIONS[];
 extern const size_t OPTION_ACTION_COUNT;
+
+/* What the process says with its end. */
+struct exit_status
+{
+    int status; /* sysexits.h */
+    const char *meaning;
+};
+
+extern const struct exit_status EXIT_STATUSES[];
+extern const size_t EXIT_STATUS_COUNT;
 
 /* The environment variable of a setting: WEBHOOK_FORWARDER_ and the flag in capitals. */
 void option_variable(const struct option_row *row, char *name, size_t size);

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: PostgreSQL
 #
-# Writes docs/reference/ from what is defined once elsewhere: SQL objects from the COMMENTs of a live
-# database, errors from extension/errors.txt, reasons from core/route.h, the forwarder's options from
-# the program itself. scripts/states.sh, which it calls, draws the forwarder's states.
+# Writes docs/reference/ from what is defined once elsewhere: SQL objects, as a page and as the manual
+# page webhook_routing(7), from the COMMENTs of a live database, errors from extension/errors.txt,
+# reasons from core/route.h, the forwarder's options from the program itself, and as variables from
+# scripts/option_pages.c. scripts/states.sh, which it calls, draws the forwarder's states.
 #
 #   scripts/reference.sh            writes the pages
 #   scripts/reference.sh --check    writes nothing; fails and shows the difference when one is stale
@@ -40,6 +41,8 @@ cluster_psql postgres -c 'CREATE EXTENSION webhook_routing'
 pages=$folder/pages
 mkdir "$pages"
 cluster_psql postgres -At -f "$REPOSITORY/scripts/reference.sql" >"$pages/sql.md"
+cluster_psql postgres -At -f "$REPOSITORY/scripts/reference_man.sql" >"$pages/webhook_routing.7"
+cp "$SOURCE_TREE/build/environment.example" "$pages/"
 "$SOURCE_TREE/build/webhook-forwarder" --help-markdown | sed 's/</\\</g' >"$pages/forwarder.md"
 {
     printf '# Errors\n\nEvery error of the extension, by SQLSTATE. Made from `extension/errors.txt`.\n\n'
@@ -58,8 +61,8 @@ cluster_psql postgres -At -f "$REPOSITORY/scripts/reference.sql" >"$pages/sql.md
 
 if [[ -n $target ]]; then
     mkdir -p "$target"
-    cp "$pages"/*.md "$target/"
-    echo "wrote $(find "$pages" -name '*.md' | wc -l) pages to docs/reference/"
+    cp "$pages"/* "$target/"
+    echo "wrote $(find "$pages" -type f | wc -l) pages to docs/reference/"
     "$REPOSITORY/scripts/states.sh"
 else
     diff -ru "$REPOSITORY/docs/reference" "$pages" || die "docs/reference is stale: run ./scripts/reference.sh"

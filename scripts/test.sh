@@ -29,6 +29,7 @@ readonly GROUPS_KNOWN=(
     "faults      everything that can go wrong around a webhook, by the catalogue in test/faults (bats)"
     "sanitize    e2e with the forwarder under the sanitizers; with --long faults, and data races"
     "quickstart  the first command a newcomer types (bats)"
+    "packages    what is installed and taken away again (bats)"
     "docs        the documentation's statements, and its reference (TAP)"
 )
 
@@ -487,6 +488,13 @@ group_sanitize() {
 group_quickstart() {
     need build run bats || return 0
     bats_tests test/quickstart
+}
+
+group_packages() {
+    need build run bats pages || return 0
+    there_are 'test/packages/*.bats' || return 0
+    built || return 0
+    bats_tests test/packages/install.bats
 }
 
 group_docs() {
