@@ -434,6 +434,13 @@ uint64_t database_lag(const struct database *database)
                      database->ring[database->first & (database->ring_size - 1)].sent_us;
 }
 
+bool database_together(const struct database *one, const struct database *other)
+{
+    return one->connection == NULL || other->connection == NULL ||
+           (strcmp(PQhost(one->connection), PQhost(other->connection)) == 0 &&
+            strcmp(PQport(one->connection), PQport(other->connection)) == 0);
+}
+
 const char *database_sqlstate(const PGresult *result)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);

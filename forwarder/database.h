@@ -98,6 +98,9 @@ void database_abandon(struct database *database, uint64_t ticket);
 uint64_t database_lag(const struct database *database);
 /* Drops the connection after this turn's answers and makes a new one. */
 void database_condemn(struct database *database, const char *why);
+/* Whether two open connections lead to the same host and port; true when one of them is not open.
+ */
+bool database_together(const struct database *one, const struct database *other);
 /* SQLSTATE of an error result, "" without one. */
 const char *database_sqlstate(const PGresult *result);
 /* What the server, or libpq, says of an error: its first sentence. */

@@ -7,6 +7,10 @@
  * in the database when a forwarder was killed: a moment after the connection has opened, in the
  * minutes after any worker has had decisions committed as pending, and every hour.
  *
+ * A statement here may take minutes, so that no time tells that the server is gone: this link
+ * follows the log's. A primary that was left for its standby would otherwise keep it for as long as
+ * the old server neither answers nor ends, and nobody would call the guard of the new one.
+ *
  * The moment is for forwarders that were cut off from the database with outcomes in their memory:
  * these come first, and what is settled then has nobody who knows its end.
  *
@@ -164,6 +168,12 @@ bool maintenance_open(struct worker *worker)
     return loop_timer_open(&worker->loop, &worker->maintenance.timer, maintenance_due, worker) &&
            loop_timer_open(&worker->loop, &worker->maintenance.guard_timer, guard_due, worker) &&
            database_open(link, &worker->loop, 8);
+}
+
+void maintenance_follow(struct worker *worker)
+{
+    if (worker->number == 0 && !database_together(&worker->maintenance.link, &worker->log))
+        database_condemn(&worker->maintenance.link, "the log has gone to another server");
 }
 
 void maintenance_turn(struct worker *worker)

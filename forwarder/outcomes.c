@@ -318,6 +318,7 @@ void outcomes_ready(void *owner)
 
     worker->outcomes.retry_us = 0;
     worker->outcomes.failures = 0;
+    maintenance_follow(worker);
 }
 
 bool outcomes_open(struct worker *worker)

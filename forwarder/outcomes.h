@@ -145,6 +145,8 @@ struct maintenance
 MUST_CHECK bool maintenance_open(struct worker *worker);
 void maintenance_close(struct worker *worker);
 void maintenance_turn(struct worker *worker);
+/* The log's link has opened, perhaps to another server than before. */
+void maintenance_follow(struct worker *worker);
 /* Decisions have been committed as pending: those whose outcome never comes are settled in a while.
  * Any worker. */
 void maintenance_note_pending(const struct worker *worker);

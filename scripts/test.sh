@@ -27,6 +27,7 @@ readonly GROUPS_KNOWN=(
     "corpus      every fixture and extra payload, read twice independently; customers' sentences"
     "e2e         forwarder, database and functions as one (bats)"
     "faults      everything that can go wrong around a webhook, by the catalogue in test/faults (bats)"
+    "failover    two forwarders behind haproxy, primary and standby, and the loss of each (bats)"
     "sanitize    e2e with the forwarder under the sanitizers; with --long faults, and data races"
     "quickstart  the first command a newcomer types (bats)"
     "packages    what is installed and taken away again (bats)"
@@ -456,6 +457,13 @@ group_faults() {
     there_are 'test/faults/*.bats' || return 0
     built || return 0
     bats_tests test/faults
+}
+
+group_failover() {
+    need build run bats haproxy || return 0
+    there_are 'test/failover/*.bats' || return 0
+    built || return 0
+    bats_tests test/failover
 }
 
 # sanitized NAME KINDS PATH: bats tests with a forwarder that is built with these sanitizers. What they

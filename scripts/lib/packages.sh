@@ -39,7 +39,7 @@ packages_of() {
         pages) echo "mandoc man-db groff-base bash-completion bsdutils bsdextrautils" ;;
         tap) echo "libipc-run-perl perl" ;;
         bench) echo "nginx haproxy" ;;
-        wrk | strace | systemd | faketime) echo "$1" ;;
+        wrk | strace | systemd | faketime | haproxy) echo "$1" ;;
         promtool) echo "prometheus" ;;
         debootstrap) echo "debootstrap zstd" ;;
         *) die "no packages are listed for $1" ;;

@@ -43,6 +43,7 @@ readonly KNOWN_SHELL_LINES='
 ./scripts/test.sh
 . .run/env && psql
 make && sudo make install
+pg_basebackup -d '"'host=db1 user=replicator application_name=db2'"' -D "$PGDATA" -R -X stream -c fast
 '
 
 # leads_somewhere PAGE LINK: its file is there and, behind a #, has a heading with that anchor

@@ -1,0 +1,127 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: PostgreSQL
+#
+# The primary is lost while webhooks arrive, and its standby is promoted.
+
+setup_file() {
+    load helper
+    pair_start failover_promotion
+    forwarders_start --decide-server prefer-standby
+}
+
+teardown_file() {
+    load helper
+    cluster_open "$E2E_DIR/cluster"
+    forwarders_stop
+    pair_stop
+}
+
+setup() {
+    load helper
+    pair_setup
+}
+
+teardown() { load_stop; }
+
+# takes_over: after the primary was lost at $LOST: the standby is promoted a second later, as by a person or a
+# manager who has waited for that long. What waits in the spools then goes to the new primary.
+takes_over() {
+    local promoted most
+    sleep 1
+    promote
+    promoted=$EPOCHREALTIME
+    most=$(waiting)
+    drained() { [[ $(sql "SELECT clock_timestamp() - max(created_at) < interval '300 ms' FROM webhook_routing_logs") == t ]]; }
+    wait_until 60 drained
+    figure "promoted $(seconds "$LOST" "$promoted") s after the loss; $most rows waited then, and were stored $(seconds "$promoted") s later"
+}
+
+# goes_on: the new primary is whole: versions go on, statistics equal the log, maintenance runs
+goes_on() {
+    local version
+    version=$(sql "SELECT version FROM get_current_routing_config()")
+    equal "$(sql "SELECT version FROM update_routing_percentage(60)")" "$((version + 1))" 'the next version'
+    equal "$(sql "SELECT count(*) - count(DISTINCT version) FROM webhook_routing_config")" 0 'versions that are there twice'
+    equal "$(sql "SELECT count(*) FROM routing_maintain() WHERE action IN ('busy', 'failed')")" 0 'maintenance'
+    equal "$(sql "SELECT sum(request_count) FROM webhook_routing_stats")" "$(sql "SELECT count(*) FROM webhook_routing_logs WHERE item = 0")" \
+        'requests of the statistics'
+    wait_until 10 both_healthy
+}
+
+@test "synchronous: the primary is lost in mid-traffic: no client error, nobody changes side, the log is complete and single" {
+    sql "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (db1, db2)'" "SELECT pg_reload_conf()" >/dev/null
+    synchronous() { [[ $(sql "SELECT sync_state FROM pg_stat_replication") == quorum ]]; }
+    wait_until 10 synchronous
+    load_start
+    sleep 2
+    equal "$(links "$PRIMARY") at the primary, $(links "$STANDBY") at the standby" 'log maintenance at the primary, decide at the standby'
+    LOST=$EPOCHREALTIME
+    lost "$PRIMARY"
+    takes_over
+    sleep 1
+    nobody_noticed
+    figure "$(affected "$LOST")"
+    same_side
+    complete
+    goes_on
+}
+
+# unsent: the primary sends nothing to its standby any more; what it commits from now on dies with it
+unsent() { pkill -STOP -P "$(processes "$PRIMARY" | head -n 1)" -f walsender; }
+
+# missing_from: ms from the beginning of the load to the first webhook that the log does not have
+missing_from() {
+    cut -f 8,9 "$BATS_TEST_TMPDIR/answers" >"$BATS_TEST_TMPDIR/times"
+    psql -XqAt -v ON_ERROR_STOP=1 <<SQL
+CREATE TEMP TABLE times (began double precision, correlation text);
+\copy times FROM '$BATS_TEST_TMPDIR/times'
+SELECT floor(min(began) * 1000) FROM times WHERE correlation NOT IN (SELECT correlation_id FROM webhook_routing_logs);
+SQL
+}
+
+@test "asynchronous: what the old primary had taken and not sent on is lost, that and nothing else" {
+    local unsent missing
+    load_start
+    sleep 1
+    unsent
+    unsent=$EPOCHREALTIME
+    sleep 0.7
+    LOST=$EPOCHREALTIME
+    lost "$PRIMARY"
+    takes_over
+    nobody_noticed
+    figure "$(affected "$LOST")"
+    same_side
+    at_rest
+    findings >"$BATS_TEST_TMPDIR/findings"
+    figure "$(<"$BATS_TEST_TMPDIR/figures")"
+    # Each is missing for the client who was told 200 and for the function that has received it, and for
+    # nobody else: what is there is there once, and counted.
+    missing=$(waiting)
+    figure "$missing rows lost with the old primary"
+    between "$missing" 1 "$((${RATE:-250} * 2))" 'rows lost with the old primary'
+    equal "$(sed 's/, such as .*//' "$BATS_TEST_TMPDIR/findings")" \
+        "$missing times: answered by a function, and not in the log"$'\n'"$missing times: received, and not in the log" 'deviations'
+    # From the standstill on, but for what had not been sent on by then, to when the primary was lost.
+    between "$(missing_from)" "$(($(seconds "$LOAD_BEGAN" "$unsent" | tr -d .) * 10 - 500))" \
+        "$(($(seconds "$LOAD_BEGAN" "$LOST" | tr -d .) * 10))" 'ms to the first of them'
+    goes_on
+}
+
+@test "a primary that is frozen, and is left for its standby: the links find the new one, and stay when the old one thaws" {
+    load_start
+    sleep 1
+    LOST=$EPOCHREALTIME
+    frozen "$PRIMARY"
+    takes_over
+    figure "$(affected "$LOST")"
+    all_moved() { [[ $(links "$PRIMARY") == 'decide log maintenance' ]] && both_healthy; }
+    wait_until 20 all_moved
+    thawed "$STANDBY"
+    sleep 1
+    equal "$(links "$STANDBY")" '' 'at the old one, which has thawed'
+    nobody_noticed
+    same_side
+    complete
+    goes_on
+}
