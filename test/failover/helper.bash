@@ -279,9 +279,9 @@ nobody_noticed() {
     equal "$(jq -c '[.broken, .refused]' "$BATS_TEST_TMPDIR/load.json")" '[0,0]' 'broken and refused'
 }
 
-# same_side: every answer of every sender came from where the sender's bucket says, at 50 %
+# same_side: every 200 of every sender came from where the sender's bucket says, at 50 %
 same_side() {
-    cut -f 5,7 "$BATS_TEST_TMPDIR/answers" | sort -u >"$BATS_TEST_TMPDIR/sides"
+    awk -F '\t' -v OFS='\t' '$4 == 200 { print $5, $7 }' "$BATS_TEST_TMPDIR/answers" | sort -u >"$BATS_TEST_TMPDIR/sides"
     psql -Xq -v ON_ERROR_STOP=1 >"$BATS_TEST_TMPDIR/strayed" <<SQL
 CREATE TEMP TABLE sides (target text, sender text);
 \copy sides FROM '$BATS_TEST_TMPDIR/sides'
