@@ -36,6 +36,15 @@ AS $function$
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_errors'),
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_timeline'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_error_pattern(text)'),
+	-- the status page
+	('{forwarder,operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_page_step()'),
+	('{forwarder,operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_page_gates()'),
+	('{forwarder,operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_page_split()'),
+	('{forwarder,operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_page_health()'),
+	('{forwarder,operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_page_minutes()'),
+	('{forwarder,operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_page_targets()'),
+	('{forwarder,operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_page_errors()'),
+	('{forwarder,operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_page_changes()'),
 	-- the log
 	('{forwarder}',
 	 'EXECUTE ON FUNCTION @extschema@.store_routing_logs(uuid[], timestamptz[], uuid[], integer[],'
