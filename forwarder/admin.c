@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "forwarder.h"
+#include "status.h"
 
 #define STUCK_US 5000000
 
@@ -20,25 +21,25 @@ const char *admin_live(const struct admin *admin)
         uint64_t turned = atomic_load(&admin->workers[i].status.turned_us);
 
         if (!atomic_load(&admin->workers[i].ended) && now > turned && now - turned > STUCK_US)
-            return "a worker is stuck\n";
+            return "a worker is stuck";
     }
     return NULL;
 }
 
-static const char *admin_ready(const struct admin *admin)
+const char *admin_ready(const struct admin *admin)
 {
     const char *problem = admin_live(admin);
 
     if (admin->draining)
-        return "stopping\n";
+        return "stopping";
     for (size_t i = 0; problem == NULL && i < admin->worker_count; i++)
     {
         const struct worker_status *status = &admin->workers[i].status;
 
         if (!atomic_load(&status->serving))
-            problem = "starting\n";
+            problem = "starting";
         else if (!atomic_load(&status->can_spool) && !atomic_load(&status->can_log))
-            problem = "neither the spool nor the database takes decisions\n";
+            problem = "neither the spool nor the database takes decisions";
     }
     return problem;
 }
@@ -46,7 +47,7 @@ static const char *admin_ready(const struct admin *admin)
 static void admin_say(struct admin_answer *answer, const char *problem)
 {
     answer->status = problem == NULL ? 200 : 503;
-    writer_string(&answer->body, problem == NULL ? "ok\n" : problem);
+    writer_print(&answer->body, "%s\n", problem == NULL ? "ok" : problem);
 }
 
 static void admin_livez(const struct admin *admin, struct admin_answer *answer)
@@ -62,9 +63,20 @@ static void admin_readyz(const struct admin *admin, struct admin_answer *answer)
 /* ---- routes ---- */
 
 static const struct admin_route ADMIN_ROUTES[] = {
-    {"/livez", admin_livez, "200 while every worker turns; 503 when one is stuck: restart"},
+    {"/livez", admin_livez, "200 while every worker turns; 503 when one is stuck: restart", NULL,
+     NULL},
     {"/readyz", admin_readyz,
-     "200 while webhooks are taken, be it with the database down; 503 with the reason otherwise"},
+     "200 while webhooks are taken, be it with the database down; 503 with the reason otherwise",
+     NULL, NULL},
+    {"/status", status_page_route, "whether customers are safe, as a page", status_ready,
+     status_wait},
+    {"/status.json", status_json_route, "the same as JSON", status_ready, status_wait},
+    {"/status/page.css", status_asset_route, NULL, NULL, NULL},
+    {"/status/page.js", status_asset_route, NULL, NULL, NULL},
+    {"/status/uplot.js", status_asset_route, NULL, NULL, NULL},
+    {"/status/uplot.css", status_asset_route, NULL, NULL, NULL},
+    {"/status/uplot-licence.txt", status_asset_route, NULL, NULL, NULL},
+    {"/status/icon.svg", status_icon_route, NULL, NULL, NULL},
 };
 
 #define ROUTE_COUNT (sizeof ADMIN_ROUTES / sizeof *ADMIN_ROUTES)
@@ -82,7 +94,8 @@ static void admin_not_found(struct admin_answer *answer)
     answer->status = 404;
     writer_string(&answer->body, "there is nothing of this name; there is\n");
     for (size_t i = 0; i < ROUTE_COUNT; i++)
-        writer_print(&answer->body, "  %-14s %s\n", ADMIN_ROUTES[i].path, ADMIN_ROUTES[i].what);
+        if (ADMIN_ROUTES[i].what != NULL)
+            writer_print(&answer->body, "  %-14s %s\n", ADMIN_ROUTES[i].path, ADMIN_ROUTES[i].what);
 }
 
 static void admin_refuse_method(struct admin_answer *answer)
@@ -92,19 +105,42 @@ static void admin_refuse_method(struct admin_answer *answer)
     writer_string(&answer->body, "only GET and HEAD: nothing is changed here\n");
 }
 
-static void admin_route(const struct admin *admin, struct admin_answer *answer, const char *path,
-                        const char *method)
+/* NULL: there is none. */
+static const struct admin_route *admin_find(const char *path)
 {
-    size_t i = 0;
+    for (size_t i = 0; i < ROUTE_COUNT; i++)
+        if (strcmp(ADMIN_ROUTES[i].path, path) == 0)
+            return &ADMIN_ROUTES[i];
+    return NULL;
+}
 
-    while (i < ROUTE_COUNT && strcmp(ADMIN_ROUTES[i].path, path) != 0)
-        i++;
-    if (i == ROUTE_COUNT)
+static bool admin_only_looks(const char *method)
+{
+    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
+static void admin_route(const struct admin *admin, struct admin_answer *answer,
+                        const struct admin_route *route, const char *method)
+{
+    if (route == NULL)
         admin_not_found(answer);
-    else if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+    else if (!admin_only_looks(method))
         admin_refuse_method(answer);
     else
-        ADMIN_ROUTES[i].handler(admin, answer);
+        route->handler(admin, answer);
+}
+
+/* The first time that a request is seen: whether it waits for the answer to be there. */
+static bool admin_waits(const struct admin *admin, struct MHD_Connection *connection,
+                        const struct admin_route *route, const char *method, void **seen)
+{
+    if (*seen != NULL || route == NULL || route->ready == NULL || !admin_only_looks(method))
+        return false;
+    *seen = (void *) route;
+    if (route->ready(admin))
+        return false;
+    route->wait(admin, connection);
+    return true;
 }
 
 /* ---- the answer ---- */
@@ -112,7 +148,7 @@ static void admin_route(const struct admin *admin, struct admin_answer *answer, 
 static bool admin_add_headers(struct MHD_Response *response, const struct admin_answer *answer)
 {
     bool good = MHD_add_response_header(response, "Content-Type", answer->type) == MHD_YES &&
-                MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES &&
+                MHD_add_response_header(response, "Cache-Control", answer->cache) == MHD_YES &&
                 MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES;
 
     for (size_t i = 0; good && i < answer->header_count; i++)
@@ -144,14 +180,19 @@ static enum MHD_Result admin_call(void *context, struct MHD_Connection *connecti
                                   const char *method, const char *version, const char *bytes,
                                   size_t *length, void **request_context)
 {
-    struct admin_answer answer = {
-        .connection = connection, .status = 200, .type = "text/plain; charset=utf-8"};
+    const struct admin_route *route = admin_find(url);
+    struct admin_answer answer = {.connection = connection,
+                                  .path = url,
+                                  .status = 200,
+                                  .type = "text/plain; charset=utf-8",
+                                  .cache = "no-store"};
 
     (void) version;
     (void) bytes;
     (void) length;
-    (void) request_context;
-    admin_route(context, &answer, url, method);
+    if (admin_waits(context, connection, route, method, request_context))
+        return MHD_YES;
+    admin_route(context, &answer, route, method);
     if (answer.body.failed)
     {
         writer_free(&answer.body);
@@ -172,10 +213,10 @@ bool admin_open(struct admin *admin, struct loop *loop, int fd)
 {
     const union MHD_DaemonInfo *info;
 
-    admin->daemon =
-        MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, admin_call, admin, MHD_OPTION_LISTEN_SOCKET,
-                         fd, MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_CONNECTION_LIMIT, 64u,
-                         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    admin->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, admin_call, admin,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_TIMEOUT, 10u,
+        MHD_OPTION_CONNECTION_LIMIT, 64u, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
     if (admin->daemon == NULL)
         return false;
     info = MHD_get_daemon_info(admin->daemon, MHD_DAEMON_INFO_EPOLL_FD);

@@ -14,6 +14,7 @@
 #include "loop.h"
 #include "writer.h"
 
+struct status;
 struct worker;
 
 struct admin
@@ -22,6 +23,7 @@ struct admin
     struct loop_source source;
     struct worker *workers;
     size_t worker_count;
+    struct status *status; /* of the status page */
     bool draining;
 };
 
@@ -31,8 +33,10 @@ struct admin
 struct admin_answer
 {
     struct MHD_Connection *connection; /* who asks, for its query and header */
+    const char *path;                  /* of the route */
     unsigned status;                   /* 200 unless the route sets another */
     const char *type;                  /* Content-Type, a literal; text/plain unless set */
+    const char *cache;                 /* Cache-Control, a literal; no-store unless set */
     struct writer body;                /* when it has failed, the answer is 500 */
     struct
     {
@@ -47,13 +51,19 @@ struct admin_route
 {
     const char *path;
     admin_handler handler;
-    const char *what; /* it tells, for who asks for another path */
+    const char *what; /* it tells, for who asks for another path; NULL: not told of */
+    /* Whether the handler can answer now; otherwise `wait` takes the connection, suspends it and
+     * resumes it. NULL: it can always. */
+    bool (*ready)(const struct admin *admin);
+    void (*wait)(const struct admin *admin, struct MHD_Connection *connection);
 };
 
 MUST_CHECK bool admin_open(struct admin *admin, struct loop *loop, int fd);
 void admin_turn(struct admin *admin);
 /* NULL while every worker turns, else what is wrong. */
 const char *admin_live(const struct admin *admin);
+/* NULL while webhooks are taken, else why not. */
+const char *admin_ready(const struct admin *admin);
 void admin_close(struct admin *admin);
 
 /* A header field beside Content-Type, Cache-Control and what HTTP itself needs; at most

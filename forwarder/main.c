@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "forwarder.h"
+#include "status.h"
 
 struct process
 {
@@ -64,6 +65,7 @@ static void process_reload(struct process *process)
     secrets_reload(&process->options, &process->secrets);
     for (unsigned i = 0; i < process->worker_count; i++)
         worker_offer(&process->workers[i], process->secrets);
+    status_offer(process->admin.status, process->secrets);
     if (process->ready)
         notify_send(&process->notify, "READY=1");
 }
@@ -231,6 +233,7 @@ static int process_run(struct process *process)
         bool soon = process->stops > 0 || !process->ready;
 
         loop_turn(&process->loop, process->loop.now_us + (soon ? 20000 : 1000000));
+        status_turn(process->admin.status);
         admin_turn(&process->admin);
         if (!process->ready && process->stops == 0)
             process_look_ready(process);
@@ -276,7 +279,9 @@ static int process_serve(struct process *process)
         return status;
     process->admin.workers = process->workers;
     process->admin.worker_count = workers;
-    if (!admin_open(&process->admin, &process->loop, process->admin_fd) ||
+    process->admin.status = status_open(&process->loop, &process->options, process->secrets);
+    if (process->admin.status == NULL ||
+        !admin_open(&process->admin, &process->loop, process->admin_fd) ||
         !process_open_watchdog(process))
         return fail(EX_UNAVAILABLE, "cannot start the admin listener");
     process_announce(process);
@@ -292,6 +297,7 @@ static int process_serve(struct process *process)
 
 static void process_free(struct process *process)
 {
+    status_close(process->admin.status);
     admin_close(&process->admin);
     notify_close(&process->notify);
     spool_directory_close(process->directory);

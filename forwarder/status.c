@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * status.c: the routes of the status page, and its link to the database.
+ *
+ * What the database said is kept, so that any number of viewers cost one set of questions each
+ * STATUS_FRESH_US; where answering takes long, each ten times as long as that. Whoever asks when it
+ * is older waits for the next set, suspended, for STATUS_PATIENCE_US at most; with no connection to
+ * be had nobody waits. A section that fails keeps what it said last.
+ *
+ * The link is opened when somebody asks, and closed STATUS_IDLE_US after the last one did.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "forwarder.h"
+#include "status.h"
+
+#define STATUS_IDLE_US 60000000
+#define STATUS_PATIENCE_US 1000000
+#define STATUS_STALLED_US 4000000 /* the session's statement_timeout is less */
+#define STATUS_SHARE 10           /* of the time, the database is kept busy for one part */
+#define STATUS_RING 64
+
+/* A section's answer is on its way: who is told of it. */
+struct status_question
+{
+    struct status *status;
+    enum status_section_id section;
+};
+
+struct status_waiting
+{
+    struct MHD_Connection *connection;
+    struct status_waiting *next;
+};
+
+struct status
+{
+    struct loop *loop;
+    const struct options *options;
+    struct secrets *secrets;
+    struct database link;
+    bool linked;              /* the link is open, or being opened */
+    struct loop_timer closer; /* nobody has asked for a while */
+    struct loop_timer patience;
+    uint64_t opened_us, started_us;
+
+    struct status_question questions[STATUS_SECTIONS];
+    PGresult *results[STATUS_SECTIONS]; /* what was said last */
+    size_t awaited;                     /* answers of this set */
+    size_t refused;                     /* of these, errors */
+    uint64_t asked_us;                  /* the set on its way; 0: none ever */
+    uint64_t told_us;                   /* the last whole set was here; 0: never */
+    uint64_t took_us;                   /* that long after it was asked for */
+    unsigned judged;                    /* failures of the link that `problem` knows of */
+    bool declined;                      /* the next one is a statement that was refused */
+    char problem[256];                  /* why the last set is not whole; "": it is */
+    const char *mend;
+    bool unreachable;
+    int64_t problem_since; /* seconds since 1970; 0: there is none */
+
+    struct status_waiting *waiting;
+};
+
+/* ---- trouble ---- */
+
+static void status_trouble(struct status *status, const char *problem, const char *mend,
+                           bool unreachable)
+{
+    log_flatten(status->problem, sizeof status->problem, problem);
+    status->mend = mend;
+    if (status->problem_since == 0 || status->unreachable != unreachable)
+        status->problem_since = time(NULL);
+    status->unreachable = unreachable;
+}
+
+static void status_no_trouble(struct status *status)
+{
+    status->problem[0] = '\0';
+    status->mend = NULL;
+    status->problem_since = 0;
+    status->unreachable = false;
+}
+
+/* ---- asking ---- */
+
+static void status_resume(struct status *status)
+{
+    while (status->waiting != NULL)
+    {
+        struct status_waiting *first = status->waiting;
+
+        status->waiting = first->next;
+        MHD_resume_connection(first->connection);
+        free(first);
+    }
+}
+
+/* The set is here, whole or not. */
+static void status_told(struct status *status)
+{
+    if (status->refused == 0 && status->link.state == DATABASE_READY)
+    {
+        status->told_us = status->loop->now_us;
+        status->took_us = status->told_us - status->asked_us;
+        status_no_trouble(status);
+    }
+    status_resume(status);
+}
+
+static void status_answered(void *context, PGresult *result)
+{
+    const struct status_question *question = context;
+    struct status *status = question->status;
+
+    if (PQresultStatus(result) == PGRES_TUPLES_OK)
+    {
+        PQclear(status->results[question->section]);
+        status->results[question->section] = result;
+    }
+    else
+    {
+        status->refused++;
+        if (result == NULL)
+            status_trouble(status, "the connection broke", NULL, true);
+        else
+            status_trouble(status, database_complaint(result),
+                           retry_mend(database_sqlstate(result)), false);
+        PQclear(result);
+    }
+    if (--status->awaited == 0)
+        status_told(status);
+}
+
+/* Each section is a transaction of its own: one that fails takes no other with it. */
+static void status_ask(struct status *status)
+{
+    if (status->awaited > 0 || status->link.state != DATABASE_READY)
+        return;
+    status->refused = 0;
+    status->asked_us = status->loop->now_us;
+    for (int section = 0; section < STATUS_SECTIONS; section++)
+    {
+        if (!database_query(&status->link, STATUS_STATEMENTS[section].name, 0, NULL, NULL, NULL,
+                            false, status_answered, &status->questions[section], NULL))
+            break;
+        status->awaited++;
+        if (!database_sync(&status->link, NULL, NULL))
+            break;
+    }
+}
+
+static void status_set(void *context, PGresult *result)
+{
+    struct status *status = context;
+
+    if (result != NULL && PQresultStatus(result) != PGRES_TUPLES_OK)
+        database_condemn(&status->link, database_complaint(result));
+    PQclear(result);
+}
+
+static void status_linked(void *owner)
+{
+    struct status *status = owner;
+
+    status->judged = 0;
+    status->declined = false;
+    if (database_query(&status->link, STATUS_STATEMENTS[STATUS_SETTINGS].name, 0, NULL, NULL, NULL,
+                       false, status_set, status, NULL) &&
+        database_sync(&status->link, NULL, NULL))
+        status_ask(status);
+}
+
+/* The database knows no such function, or does not let this role call it. */
+static void status_refused(void *owner, const PGresult *error)
+{
+    struct status *status = owner;
+
+    status->declined = true;
+    status_trouble(status, database_complaint(error), retry_mend(database_sqlstate(error)), false);
+}
+
+/* ---- the link ---- */
+
+static bool status_link(struct status *status)
+{
+    status->link = (struct database){.link = "status",
+                                     .session = status->options->decide_server,
+                                     .url = status->secrets->database_url,
+                                     .statements = STATUS_STATEMENTS,
+                                     .statement_count = STATUS_SECTIONS + 1,
+                                     .became_ready = status_linked,
+                                     .refused = status_refused,
+                                     .owner = status,
+                                     .stalled_us = STATUS_STALLED_US};
+    status->opened_us = status->loop->now_us;
+    status->judged = 0;
+    status->linked = database_open(&status->link, status->loop, STATUS_RING);
+    if (!status->linked)
+        database_close(&status->link);
+    return status->linked;
+}
+
+static void status_idle(struct loop_timer *timer)
+{
+    struct status *status = timer->owner;
+
+    status->linked = false;
+    status->awaited = 0;
+    status_no_trouble(status);
+    database_close(&status->link);
+}
+
+static void status_impatient(struct loop_timer *timer)
+{
+    status_resume(timer->owner);
+}
+
+void status_turn(struct status *status)
+{
+    if (!status->linked)
+        return;
+    database_turn(&status->link);
+    if (status->link.failures == 0 || status->link.state == DATABASE_READY)
+        return;
+    if (status->link.failures != status->judged && !status->declined)
+        status_trouble(status, "no connection", NULL, true);
+    status->judged = status->link.failures;
+    status->declined = false;
+    status_resume(status);
+}
+
+struct status *status_open(struct loop *loop, const struct options *options,
+                           struct secrets *secrets)
+{
+    struct status *status = calloc(1, sizeof *status);
+
+    if (status == NULL)
+        return NULL;
+    status->loop = loop;
+    status->options = options;
+    status->started_us = loop_clock();
+    for (int section = 0; section < STATUS_SECTIONS; section++)
+        status->questions[section] =
+            (struct status_question){status, (enum status_section_id) section};
+    if (!loop_timer_open(loop, &status->closer, status_idle, status) ||
+        !loop_timer_open(loop, &status->patience, status_impatient, status))
+    {
+        free(status);
+        return NULL;
+    }
+    status->secrets = secrets_keep(secrets);
+    return status;
+}
+
+void status_offer(struct status *status, struct secrets *secrets)
+{
+    struct secrets *former = status->secrets;
+
+    status->secrets = secrets_keep(secrets);
+    status->link.url = secrets->database_url;
+    secrets_release(former);
+}
+
+void status_close(struct status *status)
+{
+    if (status == NULL)
+        return;
+    status_resume(status);
+    if (status->linked)
+        database_close(&status->link);
+    loop_timer_close(status->loop, &status->closer);
+    loop_timer_close(status->loop, &status->patience);
+    for (int section = 0; section < STATUS_SECTIONS; section++)
+        PQclear(status->results[section]);
+    secrets_release(status->secrets);
+    free(status);
+}
+
+/* ---- waiting ---- */
+
+static bool status_is_fresh(const struct status *status)
+{
+    uint64_t kept = status->took_us * STATUS_SHARE;
+
+    return status->told_us != 0 && status->loop->now_us - status->told_us <
+                                       (kept > STATUS_FRESH_US ? kept : STATUS_FRESH_US);
+}
+
+bool status_ready(const struct admin *admin)
+{
+    struct status *status = admin->status;
+
+    loop_arm(status->loop, &status->closer, status->loop->now_us + STATUS_IDLE_US);
+    if (!status->linked && !status_link(status))
+        return true;
+    if (status->link.state == DATABASE_READY && status_is_fresh(status))
+        return true;
+    status_ask(status);
+    return status->awaited == 0 &&
+           (status->link.state == DATABASE_READY || status->link.failures > 0 ||
+            status->loop->now_us - status->opened_us > STATUS_PATIENCE_US);
+}
+
+void status_wait(const struct admin *admin, struct MHD_Connection *connection)
+{
+    struct status *status = admin->status;
+    struct status_waiting *waiting = malloc(sizeof *waiting);
+
+    if (waiting == NULL)
+        return;
+    if (status->waiting == NULL)
+        loop_arm(status->loop, &status->patience, status->loop->now_us + STATUS_PATIENCE_US);
+    *waiting = (struct status_waiting){connection, status->waiting};
+    status->waiting = waiting;
+    MHD_suspend_connection(connection);
+}
+
+/* ---- what is shown ---- */
+
+/* Adds a worker's breakers that are not closed. */
+static void gather_breakers(struct status_forwarder *forwarder, const struct breaker_table *table)
+{
+    size_t count = atomic_load_explicit(&table->count, memory_order_acquire);
+
+    for (size_t i = 0; i < count; i++)
+    {
+        const struct breaker *breaker = &table->breakers[i];
+        int state = atomic_load_explicit(&breaker->state, memory_order_relaxed);
+        size_t place = 0;
+
+        if (state == BREAKER_CLOSED)
+            continue;
+        while (place < forwarder->breaker_count &&
+               strcmp(forwarder->breakers[place].target, breaker->target) != 0)
+            place++;
+        if (place == STATUS_BREAKERS)
+            return;
+        if (place == forwarder->breaker_count)
+        {
+            forwarder->breaker_count++;
+            strcpy(forwarder->breakers[place].target, breaker->target);
+        }
+        /* An open one says more than one that is being probed. */
+        if (forwarder->breakers[place].state == NULL || state == BREAKER_OPEN)
+            forwarder->breakers[place].state = breaker_state_name((enum breaker_state) state);
+        forwarder->breakers[place].workers++;
+    }
+}
+
+static void gather_workers(struct status_forwarder *forwarder, const struct admin *admin)
+{
+    for (size_t i = 0; i < admin->worker_count; i++)
+    {
+        const struct worker *worker = &admin->workers[i];
+
+        forwarder->deciding += atomic_load(&worker->status.can_decide);
+        forwarder->logging += atomic_load(&worker->status.can_log);
+        forwarder->spooling += atomic_load(&worker->status.can_spool);
+        gather_breakers(forwarder, &worker->breakers);
+    }
+}
+
+static void status_look(const struct admin *admin, struct status_view *view)
+{
+    const struct status *status = admin->status;
+    uint64_t now_us = loop_clock();
+
+    *view = (struct status_view){.now = time(NULL), .data_age_s = -1};
+    view->forwarder =
+        (struct status_forwarder){.problem = admin_ready(admin),
+                                  .workers = admin->worker_count,
+                                  .link_down_s = -1,
+                                  .uptime_s = (int64_t) ((now_us - status->started_us) / 1000000),
+                                  .ruleset_age_s = -1,
+                                  .spool_bytes = -1,
+                                  .unstored_rows = -1};
+    gather_workers(&view->forwarder, admin);
+    for (int section = 0; section < STATUS_SECTIONS; section++)
+        view->results[section] = status->results[section];
+    if (status->told_us != 0)
+        view->data_age_s = (int64_t) ((now_us - status->told_us) / 1000000);
+    if (status->problem[0] != '\0')
+        view->problem = status->problem;
+    view->mend = status->mend;
+    view->unreachable = status->unreachable;
+    view->problem_since = status->problem_since;
+}
+
+/* ---- the routes ---- */
+
+/* Nothing but what this listener serves: no style and no script in the page itself, no frame around
+ * it, no form in it. */
+static void status_protect(struct admin_answer *answer)
+{
+    admin_header(answer, "Content-Security-Policy",
+                 "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+                 "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    admin_header(answer, "Referrer-Policy", "no-referrer");
+    admin_header(answer, "Cross-Origin-Resource-Policy", "same-origin");
+}
+
+void status_page_route(const struct admin *admin, struct admin_answer *answer)
+{
+    struct status_view view;
+
+    status_look(admin, &view);
+    answer->type = "text/html; charset=utf-8";
+    status_protect(answer);
+    status_write_page(&answer->body, &view);
+}
+
+void status_json_route(const struct admin *admin, struct admin_answer *answer)
+{
+    struct status_view view;
+
+    status_look(admin, &view);
+    answer->type = "application/json";
+    status_protect(answer);
+    status_write_json(&answer->body, &view);
+}
+
+void status_asset_route(const struct admin *admin, struct admin_answer *answer)
+{
+    const struct asset *asset = asset_find(answer->path);
+
+    (void) admin;
+    if (asset == NULL || asset->length == 0)
+    {
+        answer->status = 404;
+        writer_string(&answer->body, "it was not built in: make UPLOT=yes\n");
+        return;
+    }
+    answer->type = asset->type;
+    answer->cache = "public, max-age=86400, immutable"; /* its name changes when it does */
+    status_protect(answer);
+    writer_put(&answer->body, asset->bytes, asset->length);
+}
+
+void status_icon_route(const struct admin *admin, struct admin_answer *answer)
+{
+    (void) admin;
+    answer->type = "image/svg+xml";
+    answer->cache = "public, max-age=86400";
+    status_protect(answer);
+    status_write_icon(&answer->body, MHD_lookup_connection_value(answer->connection,
+                                                                 MHD_GET_ARGUMENT_KIND, "level"));
+}
