@@ -39,11 +39,13 @@
  *     notify.c     words for the service manager        upstream_url.c  URLs, taken apart once
  *     exchange.c   one request and its answer           upstream_connect.c  libcurl, which connects
  *     answer.c     a function's answer, read            database_url.c  whether it is one
- *     writer.c     text of any length
+ *     writer.c     text of any length                   status*.c   the status page (status.h)
+ *     markup.c     values in HTML and JSON              assets.c    files within the program
  *
  * delivery.h tells of deliveries and attempts, answer.h of functions' answers, spool.h of the
  * durable log; admin.h, database.h, outcomes.h, log.h, loop.h, breaker.h, secrets.h, signature.h,
- * writer.h and options.h declare what the files of these names hold.
+ * writer.h, markup.h,
+ * status.h and options.h declare what the files of these names hold.
  *
  * Threads: main (signals and the admin listener) and one for each worker. A worker owns all its
  * sockets, requests, libcurl and libpq handles and is never locked; main sees of it what `struct

@@ -147,6 +147,20 @@ static void put_bar(struct writer *writer, const struct status_view *view,
 
 /* ---- rows ---- */
 
+/* A column in which no row has anything is left out. */
+static bool is_shown(const struct status_view *view, enum status_section_id section,
+                     const struct status_column *column)
+{
+    if (column->title == NULL)
+        return false;
+    if (column->kind == STATUS_BAR || column->kind == STATUS_BREAKER)
+        return true;
+    for (int row = 0; row < status_rows(view, section); row++)
+        if (status_value(view, section, row, column->name) != NULL)
+            return true;
+    return false;
+}
+
 static bool is_number(enum status_kind kind)
 {
     return kind == STATUS_COUNT || kind == STATUS_PERCENT || kind == STATUS_MS;
@@ -200,7 +214,7 @@ static void put_rows(struct writer *writer, const struct status_view *view,
         writer_print(writer, "<tr class=\"%s\">", row_class(view, section, row));
         for (size_t i = 0; i < table->column_count; i++)
         {
-            if (table->columns[i].title == NULL)
+            if (!is_shown(view, section, &table->columns[i]))
                 continue;
             put_cell(writer, view, section, row, &table->columns[i], heads);
             heads = false;
@@ -209,11 +223,14 @@ static void put_rows(struct writer *writer, const struct status_view *view,
     }
 }
 
-static void put_head(struct writer *writer, const struct status_section *table)
+static void put_head(struct writer *writer, const struct status_view *view,
+                     enum status_section_id section)
 {
+    const struct status_section *table = &STATUS_TABLE[section];
+
     writer_string(writer, "<thead><tr>");
     for (size_t i = 0; i < table->column_count; i++)
-        if (table->columns[i].title != NULL)
+        if (is_shown(view, section, &table->columns[i]))
             writer_print(writer, "<th scope=\"col\" class=\"c-%s%s\">%s</th>",
                          table->columns[i].name, is_number(table->columns[i].kind) ? " n" : "",
                          table->columns[i].title);
@@ -237,7 +254,7 @@ void status_write_table(struct writer *writer, const struct status_view *view,
     else
     {
         writer_print(writer, "<table aria-labelledby=\"%s-title\">", table->id);
-        put_head(writer, table);
+        put_head(writer, view, section);
         put_rows(writer, view, section);
         writer_string(writer, "</tbody></table>\n");
     }

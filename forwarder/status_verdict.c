@@ -50,31 +50,23 @@ static double step_number(const struct status_view *view, const char *column)
 
 /* ---- proof ---- */
 
-/* "2 errors in 6,012 requests on unified since this step began: 0.033 %, between 0.006 % and
- * 0.105 % with 95 % confidence each." */
+/* "2 errors in 6,012 requests on unified since this step began: 0.033 %; with 95 % confidence each
+ * no more than 0.105 % and no less than 0.006 %. Shown to be below 0.5 %." */
 static void write_proof(const struct status_view *view, struct writer *proof)
 {
     bool warning = status_is(view, STATUS_STEP, 0, "proof", "shown_warning");
+    bool shown = warning || status_is(view, STATUS_STEP, 0, "proof", "shown_critical");
 
     if (status_value(view, STATUS_STEP, 0, "error_rate") == NULL)
         return;
     put_step(proof, view, "errors",
              status_is(view, STATUS_STEP, 0, "errors", "1") ? " error in " : " errors in ");
     put_step(proof, view, "requests", " requests on unified since this step began: ");
-    put_step(proof, view, "error_rate", " %, with 95 % confidence each at least ");
-    put_step(proof, view, "error_rate_low", " % and at most ");
-    put_step(proof, view, "error_rate_high", " %. ");
-    if (warning || status_is(view, STATUS_STEP, 0, "proof", "shown_critical"))
-    {
-        writer_string(proof, "That shows fewer than ");
-        put_step(proof, view, warning ? "warning_error_rate_pct" : "critical_error_rate_pct",
-                 " %.");
-    }
-    else
-    {
-        writer_string(proof, "That does not show fewer than ");
-        put_step(proof, view, "critical_error_rate_pct", " % yet.");
-    }
+    put_step(proof, view, "error_rate", " %; with 95 % confidence each no more than ");
+    put_step(proof, view, "error_rate_high", " % and no less than ");
+    put_step(proof, view, "error_rate_low", " %. ");
+    writer_string(proof, shown ? "Shown to be below " : "Not yet shown to be below ");
+    put_step(proof, view, warning ? "warning_error_rate_pct" : "critical_error_rate_pct", " %.");
 }
 
 /* ---- the forwarder and its database ---- */
@@ -139,7 +131,16 @@ static void judge_silent(const struct status_view *view, struct status_verdict *
 
 /* ---- the two sides ---- */
 
-/* "jobs on unified", and what is the matter. */
+static void put_health(struct writer *writer, const struct status_view *view, int row,
+                       const char *column, const char *unit)
+{
+    const char *value = status_value(view, STATUS_HEALTH, row, column);
+
+    markup_number(writer, value == NULL ? "0" : value);
+    writer_string(writer, unit);
+}
+
+/* "property on unified: error rate 9.09 % is above 0.5 %." and what the requests prove of it. */
 static void put_issue(struct status_verdict *verdict, const struct status_view *view, int row)
 {
     const char *domain = status_value(view, STATUS_HEALTH, row, "domain");
@@ -155,6 +156,12 @@ static void put_issue(struct status_verdict *verdict, const struct status_view *
                                  : colon + 2);
     if (advice != NULL)
         writer_string(&verdict->advice, advice);
+    put_health(&verdict->proof, view, row, "errors", " of ");
+    put_health(&verdict->proof, view, row, "requests", " requests failed: ");
+    put_health(&verdict->proof, view, row, "error_rate",
+               " %; with 95 % confidence each no less than ");
+    put_health(&verdict->proof, view, row, "error_rate_low", " % and no more than ");
+    put_health(&verdict->proof, view, row, "error_rate_high", " %.");
 }
 
 static bool judge_bad_side(const struct status_view *view, struct status_verdict *verdict,
@@ -294,7 +301,7 @@ void status_judge(const struct status_view *view, struct status_verdict *verdict
         judge_silent(view, verdict);
     else if (!judge_sides(view, verdict))
         judge_step(view, verdict);
-    if (view->problem == NULL && step_number(view, "percentage") > 0)
+    if (view->problem == NULL && verdict->proof.length == 0 && step_number(view, "percentage") > 0)
         write_proof(view, &verdict->proof);
 }
 

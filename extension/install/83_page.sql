@@ -234,7 +234,8 @@ RETURNS TABLE (at bigint, who text, what text, why text, version bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
-	SELECT extract(epoch FROM h.created_at)::bigint, h.created_by, left(h.what, 300), left(h.why, 300),
+	-- The installation is dated long ago, so that it is older than whatever a dump brings.
+	SELECT CASE WHEN h.version > 1 THEN extract(epoch FROM h.created_at)::bigint END, h.created_by, left(h.what, 300), left(h.why, 300),
 	       h.version
 	  FROM @extschema@.webhook_routing_deeds h
 	 ORDER BY h.created_at DESC

@@ -176,7 +176,7 @@ function options(figure, chart, width) {
         scales: { y: { distr: 3, range: chart.range } },
         axes: [
             { ...axis, values: '{HH}:{mm}' },
-            { ...axis, size: 52, values: (plot, ticks) => ticks.map((tick) => (tick === null ? '' : tick + ' ' + unit)) },
+            { ...axis, size: 66, values: (plot, ticks) => ticks.map((tick) => (tick === null ? '' : tick + ' ' + unit)) },
         ],
         series: [
             { label: 'UTC', value: '{HH}:{mm}' },
