@@ -9,16 +9,16 @@
 REPOSITORY=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 
 if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
-    BOLD=$'\e[1m' DIM=$'\e[2m' RED=$'\e[31m' GREEN=$'\e[32m' RESET=$'\e[0m'
+    BOLD=$'\e[1m' DIM=$'\e[2m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' RESET=$'\e[0m'
 else
-    BOLD='' DIM='' RED='' GREEN='' RESET=''
+    BOLD='' DIM='' RED='' GREEN='' YELLOW='' RESET=''
 fi
-# shellcheck disable=SC2034  # GREEN and DIM are for those who source this
-readonly REPOSITORY BOLD DIM RED GREEN RESET
+# shellcheck disable=SC2034  # some are for those who source this
+readonly REPOSITORY BOLD DIM RED GREEN YELLOW RESET
 
 # sysexits(3)
 # shellcheck disable=SC2034
-readonly EX_USAGE=64 EX_UNAVAILABLE=69 EX_SOFTWARE=70 EX_TEMPFAIL=75
+readonly EX_USAGE=64 EX_UNAVAILABLE=69 EX_SOFTWARE=70 EX_TEMPFAIL=75 EX_NOPERM=77 EX_CONFIG=78
 
 # title TEXT: a heading with an empty line before it
 title() { printf '\n%s%s%s\n' "$BOLD" "$1" "$RESET"; }

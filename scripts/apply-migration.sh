@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: PostgreSQL
+#
+# The extension into the database in $DATABASE_URL, or to its newest version; see usage() below.
+set -euo pipefail
+
+# shellcheck source=scripts/lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=scripts/lib/operate.sh
+. "$REPOSITORY/scripts/lib/operate.sh"
+
+SCHEMA=public
+
+usage() {
+    cat <<EOT
+Usage: DATABASE_URL=... ./scripts/apply-migration.sh [--schema NAME] [--dry-run]
+
+Creates the extension webhook_routing in the database, or brings it to the version whose files are
+installed on the server; makes the log's partitions; verifies what is there; shows the configuration.
+It may be run again at any time. Needs a superuser, since the extension is in C.
+
+  --schema NAME   where it is created (public); what is there stays where it is
+  --dry-run       show what would be run, change nothing
+  --help          this text
+EOT
+}
+
+while (($#)); do
+    case $1 in
+        --schema)
+            SCHEMA=$(option_value "$1" "${2:-}")
+            shift
+            ;;
+        --dry-run) DRY_RUN=true ;;
+        --help | -h)
+            usage
+            exit 0
+            ;;
+        *) usage_error "what is $1?" ;;
+    esac
+    shift
+done
+
+# ---- what is there ----
+
+# The facts that decide what has to be done, in one line.
+look() {
+    IFS='|' read -r version_num encoding standby superuser installed schema old_tables < <(ask "
+SELECT current_setting('server_version_num'), pg_encoding_to_char(encoding), pg_is_in_recovery(),
+       (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+       (SELECT extversion FROM pg_extension WHERE extname = 'webhook_routing'),
+       coalesce((SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'webhook_routing'),
+                quote_ident(:'schema')),
+       (SELECT string_agg(c.relname, ' ' ORDER BY c.relname)
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = :'schema' AND c.relname IN ('webhook_routing_config', 'webhook_routing_logs')
+           AND NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'webhook_routing'))
+  FROM pg_database WHERE datname = current_database()" -v schema="$SCHEMA")
+}
+
+check_server() {
+    ((version_num >= 150000)) ||
+        die "PostgreSQL 15 or later is needed; this server is older ($version_num)" "$EX_UNAVAILABLE"
+    [[ $standby == f ]] ||
+        die "this is a standby; DATABASE_URL has to lead to the primary: ...?target_session_attrs=read-write" \
+            "$EX_UNAVAILABLE"
+    [[ $encoding == UTF8 ]] ||
+        die "the database is in $encoding; the extension needs one in UTF8:
+    CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0;" "$EX_CONFIG"
+    step server "PostgreSQL $((version_num / 10000)), $encoding"
+}
+
+need_superuser() {
+    [[ $superuser == t ]] ||
+        die "only a superuser can create or update an extension in C; DATABASE_URL has to name one" "$EX_NOPERM"
+}
+
+# ---- the change ----
+
+create_extension() {
+    need_superuser
+    step extension "creating it in $schema"
+    change -v schema="$SCHEMA" --single-transaction <<'EOT'
+SET client_min_messages = warning;
+CREATE SCHEMA IF NOT EXISTS :"schema";
+CREATE EXTENSION webhook_routing SCHEMA :"schema";
+EOT
+}
+
+# Nothing happens when the version of the installed files is there already.
+update_extension() {
+    step extension "version $installed is in $schema; bringing it to that of the server's files"
+    need_superuser
+    change --single-transaction <<'EOT'
+SET client_min_messages = warning;
+ALTER EXTENSION webhook_routing UPDATE;
+EOT
+}
+
+# files_missing: the one failure that says nothing of what to do
+files_missing() {
+    die "the change failed, nothing is changed. If the server does not have the extension's files, on the
+  database server: make && sudo make install" "$EX_UNAVAILABLE"
+}
+
+migrate() {
+    if [[ -n $old_tables ]]; then
+        die "in $schema there are tables of the same name that are not the extension's: $old_tables
+  Another router's, with its rows? docs/migrating.md says how they are kept." "$EX_CONFIG"
+    elif [[ -z $installed ]]; then
+        create_extension || files_missing
+    else
+        update_extension || files_missing
+    fi
+}
+
+# Partitions ahead; hourly upkeep is the forwarder's.
+maintain() {
+    step log "making its partitions"
+    change -At -F ' ' -o /dev/null <<'EOT'
+SELECT * FROM routing_maintain();
+EOT
+}
+
+# ---- verification ----
+
+# verified NAME TEXT CONDITION: a condition in SQL that holds when all is well
+verified() {
+    [[ $(ask "SELECT $3") == t ]] || die "$1: not as it should be: $2" "$EX_SOFTWARE"
+    step "$1" "$2"
+}
+
+verify() {
+    title "Verified"
+    step version "$(installed_version)"
+    verified rules "they compile, and a webhook is decided" \
+        "d.webhook_name = c.default_webhook FROM route_decide('{\"object\": \"whatsapp_business_account\", \"entry\": []}'::text) AS d,
+              get_current_routing_config() AS c"
+    verified log "there is a partition for today" \
+        "EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'webhook_routing_logs'::regclass
+          AND inhrelid = to_regclass(to_char(now() AT TIME ZONE 'UTC', '\"webhook_routing_logs_\"YYYYMMDD')))"
+    verified statistics "the last hour is read in $(ask "SELECT count(*) FROM webhook_routing_stats") lines" \
+        "count(*) >= 0 FROM webhook_routing_stats"
+    verified rights "nothing is granted to PUBLIC" \
+        "NOT EXISTS (SELECT FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.deptype = 'e'
+           JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'webhook_routing',
+                aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)"
+    sql -At -F ': ' <<'EOT' | sed 's/^/  /'
+SELECT rpad(severity, 11), finding || E'\n              ' || fix FROM validate_routing_config()
+ WHERE severity <> 'info';
+EOT
+}
+
+show_config() {
+    title "The configuration in force"
+    sql -A -F ' ' -x <<'EOT' | sed -E 's/^([a-z_0-9]+) (.*)/  \1|\2/' | column -t -s '|' -l 2
+\pset tuples_only on
+SELECT version, percentage, enabled, domains, created_at, created_by, coalesce(notes, '') AS notes,
+       unified_webhook, default_webhook, automatic_rollback, log_retention
+  FROM get_current_routing_config();
+EOT
+}
+
+need_database
+title "Migration of $(database_name)"
+look
+check_server
+migrate
+maintain
+if ! $DRY_RUN || [[ -n $installed ]]; then
+    verify
+    show_config
+fi
+done_with "Done. Who may do what is given by: SELECT grant_routing_role('forwarder', 'some_role');"
