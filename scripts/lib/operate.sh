@@ -10,6 +10,7 @@
 DRY_RUN=false
 ASSUME_YES=false
 DATABASE='' # DATABASE_URL without its password
+SESSION=''  # a statement more that every session begins with
 
 # usage_error TEXT: what is wrong with the command line
 usage_error() {
@@ -120,6 +121,7 @@ EOT
     if $DRY_RUN; then
         echo 'SET default_transaction_read_only = on;'
     fi
+    echo "$SESSION"
 }
 
 # sql [PSQL ARGUMENT]...: the statements on standard input, as they are; stops at the first error
@@ -138,11 +140,12 @@ ask() {
 # database_reached: whether it answers; what psql said if not is in DATABASE_PROBLEM
 DATABASE_PROBLEM=''
 database_reached() {
-    if DATABASE_PROBLEM=$(ask 'SELECT' 2>&1); then
+    if DATABASE_PROBLEM=$(ask 'SELECT' 2>&1 >/dev/null); then
         return 0
     fi
     # The first line says where and why; others repeat it for each address.
-    DATABASE_PROBLEM=$(grep -v '^[[:space:]]' <<<"${DATABASE_PROBLEM#psql: error: }" | head -n 1)
+    DATABASE_PROBLEM=${DATABASE_PROBLEM#psql: error: }
+    DATABASE_PROBLEM=${DATABASE_PROBLEM%%$'\n'*}
     return 1
 }
 

@@ -1,7 +1,7 @@
 -- What scripts/quick-status.sh shows of the database, as one JSON document in the variable "status", made
 -- by one statement. Everything in it may be read by a viewer. "state" is what the health and the
 -- configuration make of it; that nothing answers is for the caller to find.
-SELECT json_build_object(
+SELECT json_build_object('reached', true,
 	'at', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
 	'state', CASE WHEN h.worst = 3 THEN 'critical' WHEN h.worst = 2 THEN 'warning'
 	              WHEN NOT c.enabled THEN 'disabled' WHEN c.percentage = 100 THEN 'complete'
