@@ -28,8 +28,7 @@ EOT
 while (($#)); do
     case $1 in
         --schema)
-            SCHEMA=$(option_value "$1" "${2:-}")
-            shift
+            option_value "$@" && SCHEMA=$VALUE && shift
             ;;
         --dry-run) DRY_RUN=true ;;
         --help | -h)

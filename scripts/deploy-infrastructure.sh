@@ -46,14 +46,14 @@ EOT
 
 while (($#)); do
     case $1 in
-        --functions-url) FUNCTIONS_BASE=$(option_value "$1" "${2:-}") && shift ;;
-        --database-url-file) DATABASE_URL_FILE=$(option_value "$1" "${2:-}") && shift ;;
-        --app-secret-file) APP_SECRET_FILE=$(option_value "$1" "${2:-}") && shift ;;
-        --verify-token-file) VERIFY_TOKEN_FILE=$(option_value "$1" "${2:-}") && shift ;;
-        --background) BACKGROUND=$(option_value "$1" "${2:-}") && shift ;;
-        --user) RUN_AS=$(option_value "$1" "${2:-}") && shift ;;
-        --listen) LISTEN=$(option_value "$1" "${2:-}") && shift ;;
-        --admin-listen) ADMIN_LISTEN=$(option_value "$1" "${2:-}") && shift ;;
+        --functions-url) option_value "$@" && FUNCTIONS_BASE=$VALUE && shift ;;
+        --database-url-file) option_value "$@" && DATABASE_URL_FILE=$VALUE && shift ;;
+        --app-secret-file) option_value "$@" && APP_SECRET_FILE=$VALUE && shift ;;
+        --verify-token-file) option_value "$@" && VERIFY_TOKEN_FILE=$VALUE && shift ;;
+        --background) option_value "$@" && BACKGROUND=$VALUE && shift ;;
+        --user) option_value "$@" && RUN_AS=$VALUE && shift ;;
+        --listen) option_value "$@" && LISTEN=$VALUE && shift ;;
+        --admin-listen) option_value "$@" && ADMIN_LISTEN=$VALUE && shift ;;
         --test-webhook) TEST_WEBHOOK=true ;;
         --dry-run) DRY_RUN=true ;;
         --help | -h)
@@ -110,9 +110,9 @@ install_program() {
     elif [[ -z ${DESTDIR:-} && -e /usr/bin/webhook-forwarder ]]; then
         step program "a package has installed it"
     else
-        step program "make, make install"
-        run make -C "$REPOSITORY" -s
-        run make -C "$REPOSITORY" -s install DESTDIR="${DESTDIR:-}"
+        step program "building and installing it and its units"
+        run make -C "$REPOSITORY" -s -f Makefile.programs forwarder
+        run make -C "$REPOSITORY" -s -f Makefile.programs install-forwarder DESTDIR="${DESTDIR:-}"
     fi
 }
 
@@ -392,7 +392,7 @@ verify() {
 }
 
 need_database
-need_extension
+$DRY_RUN || need_extension
 title "Deploying the forwarder of $(database_name)"
 choose_place
 check_functions_url

@@ -30,8 +30,7 @@ EOT
 while (($#)); do
     case $1 in
         --notes)
-            NOTES=$(option_value "$1" "${2:-}")
-            shift
+            option_value "$@" && NOTES=$VALUE && shift
             ;;
         --yes | -y) ASSUME_YES=true ;;
         --no-forwarder) ASK_FORWARDER=false ;;

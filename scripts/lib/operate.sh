@@ -17,10 +17,12 @@ usage_error() {
     die "$1; see ${0##*/} --help" "$EX_USAGE"
 }
 
-# option_value OPTION VALUE: the value, or a complaint that there is none
+# option_value OPTION [VALUE]...: sets VALUE, or complains that there is none
+VALUE=''
 option_value() {
-    [[ -n ${2:-} ]] || usage_error "$1 needs a value"
-    printf '%s\n' "$2"
+    [[ -n ${2:-} && $2 != --* ]] || usage_error "$1 needs a value"
+    # shellcheck disable=SC2034  # for the scripts
+    VALUE=$2
 }
 
 # ---- the database ----
@@ -170,6 +172,25 @@ database_name() {
 SELECT 'PostgreSQL ' || current_setting('server_version') AS server \gset
 \echo :DBNAME at :HOST port :PORT, as :USER, :server
 EOT
+}
+
+# url_of_role ROLE PASSWORD: DATABASE as that role. The password is made of letters and digits only.
+url_of_role() {
+    local rest parameter query='' others=''
+    if [[ $DATABASE != *://* ]]; then
+        [[ $DATABASE == *=* ]] || DATABASE="dbname=$DATABASE"
+        printf '%s user=%s password=%s\n' "$DATABASE" "$1" "$2"
+        return
+    fi
+    rest=${DATABASE#*://}
+    if [[ ${rest%%[/?]*} == *@* ]]; then
+        rest=${rest#*@}
+    fi
+    [[ $rest != *\?* ]] || query=${rest#*\?}
+    while IFS= read -r -d '&' parameter; do
+        [[ -z $parameter || $parameter == user=* ]] || others+="${others:+&}$parameter"
+    done <<<"$query&"
+    printf '%s://%s:%s@%s%s\n' "${DATABASE%%://*}" "$1" "$2" "${rest%%\?*}" "${others:+?$others}"
 }
 
 # ---- what --dry-run means ----
