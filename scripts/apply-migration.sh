@@ -152,11 +152,15 @@ EOT
 
 show_config() {
     title "The configuration in force"
-    sql -A -F ' ' -x <<'EOT' | sed -E 's/^([a-z_0-9]+) (.*)/  \1|\2/' | column -t -s '|' -l 2
-\pset tuples_only on
-SELECT version, percentage, enabled, domains, created_at, created_by, coalesce(notes, '') AS notes,
-       unified_webhook, default_webhook, automatic_rollback, log_retention
-  FROM get_current_routing_config();
+    sql -At <<'EOT'
+SELECT '  ' || rpad(s.key, 19) || s.value
+  FROM get_current_routing_config() c,
+       json_each_text(json_build_object('version', c.version, 'percentage', c.percentage,
+           'enabled', c.enabled, 'domains', c.domains::text, 'created_at', c.created_at::text,
+           'created_by', c.created_by, 'notes', c.notes, 'unified_webhook', c.unified_webhook,
+           'default_webhook', c.default_webhook, 'automatic_rollback', c.automatic_rollback,
+           'log_retention', c.log_retention)) s
+ WHERE s.value IS NOT NULL;
 EOT
 }
 

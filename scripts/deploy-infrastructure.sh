@@ -179,7 +179,7 @@ put_database_url() {
     if [[ -n $DATABASE_URL_FILE ]]; then
         secret database-url 0600 "$DATABASE_URL_FILE"
     elif [[ ! -e $CONFIG/database-url ]]; then
-        [[ $(ask "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == f ]] ||
+        [[ $(ask "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == f ]] || $DRY_RUN ||
             die "DATABASE_URL names a superuser; the forwarder gets a role of its own:
     CREATE ROLE webhook_forwarder LOGIN PASSWORD '...';
     SELECT grant_routing_role('forwarder', 'webhook_forwarder');

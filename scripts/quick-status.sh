@@ -186,6 +186,10 @@ put() {
             coloured "$1" "$line"
             line=$indent
         fi
+        while ((${#word} > WIDTH - 12)); do
+            coloured "$1" "$line${word:0:WIDTH-12}"
+            line=$indent word=${word:WIDTH-12}
+        done
         if [[ ${#line} -eq 12 ]]; then
             line+=$word
         else

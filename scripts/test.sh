@@ -31,6 +31,7 @@ readonly GROUPS_KNOWN=(
     "sanitize    e2e with the forwarder under the sanitizers; with --long faults, and data races"
     "quickstart  the first command a newcomer types (bats)"
     "packages    what is installed and taken away again (bats)"
+    "scripts     the five operation scripts, in front of a real database and forwarder (bats)"
     "docs        the documentation's statements, and its reference (TAP)"
 )
 
@@ -496,6 +497,12 @@ group_sanitize() {
 group_quickstart() {
     need build run bats || return 0
     bats_tests test/quickstart
+}
+
+group_scripts() {
+    need build run bats terminal || return 0
+    built || return 0
+    bats_tests test/scripts
 }
 
 group_packages() {

@@ -86,7 +86,7 @@ hide_password_of_settings() {
             value=${value:1:${#value}-2}
         fi
         # A backslash takes the meaning of the character after it, its own included.
-        PGPASSWORD=$(sed 's/\\\(.\)/\1/g' <<<"$value")
+        PGPASSWORD=$(printf '%s\n' "$value" | sed 's/\\\(.\)/\1/g')
         export PGPASSWORD
         DATABASE=${DATABASE/"$found"/ }
     done

@@ -36,6 +36,7 @@ packages_of() {
         valgrind) echo "valgrind" ;;
         bats) echo "bats jq openssl perl xxd" ;;
         jq) echo "jq" ;;
+        terminal) echo "bsdutils" ;;
         pages) echo "mandoc man-db groff-base bash-completion bsdutils bsdextrautils" ;;
         tap) echo "libipc-run-perl perl" ;;
         bench) echo "nginx haproxy" ;;

@@ -38,7 +38,11 @@ WITH line AS (
 	           error_rate_pct numeric, p50_ms numeric, p95_ms numeric)
 	  FULL JOIN json_to_recordset(:'status'::json -> 'health') AS h (
 	                domain text, routed_to text, severity text)
-	    ON h.domain = s.domain AND h.routed_to IS NOT DISTINCT FROM s.routed_to
+	    ON h.domain = s.domain AND h.routed_to = s.routed_to
+	 -- A domain of which this step knows nothing may have requests of the step before.
+	 WHERE h.routed_to IS NOT NULL OR s.domain IS NOT NULL
+	    OR NOT EXISTS (SELECT FROM json_to_recordset(:'status'::json -> 'stats') AS o (domain text)
+	                    WHERE o.domain = h.domain)
 ), shown AS (
 	SELECT l.*, row_number() OVER (
 	           ORDER BY CASE l.severity WHEN 'critical' THEN 1 WHEN 'warning' THEN 2
