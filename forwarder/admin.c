@@ -77,6 +77,7 @@ static const struct admin_route ADMIN_ROUTES[] = {
     {"/status/uplot.css", status_asset_route, NULL, NULL, NULL},
     {"/status/uplot-licence.txt", status_asset_route, NULL, NULL, NULL},
     {"/status/icon.svg", status_icon_route, NULL, NULL, NULL},
+    {"/metrics", metrics_route, "numbers for Prometheus", NULL, NULL},
 };
 
 #define ROUTE_COUNT (sizeof ADMIN_ROUTES / sizeof *ADMIN_ROUTES)

@@ -10,11 +10,14 @@
 #include <microhttpd.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "loop.h"
 #include "writer.h"
 
 struct status;
+struct options;
+struct spool_directory;
 struct worker;
 
 struct admin
@@ -24,6 +27,9 @@ struct admin
     struct worker *workers;
     size_t worker_count;
     struct status *status; /* of the status page */
+    const struct options *options;
+    const struct spool_directory *directory;
+    int64_t started_us; /* wall clock */
     bool draining;
 };
 

@@ -46,6 +46,7 @@ enum breaker_state
 #define X(state, name, meaning) BREAKER_##state,
     BREAKER_STATES(X)
 #undef X
+        BREAKER_STATE_COUNT
 };
 
 const char *breaker_state_name(enum breaker_state state);

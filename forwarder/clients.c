@@ -177,7 +177,7 @@ void clients_abort(struct worker *worker)
         if (request != NULL && request->state == REQUEST_DECIDING)
         {
             decide_forget(request);
-            reply_problem(request, 503, "the forwarder is stopping");
+            reply_refuse(request, REFUSAL_STOPPING, 503, "the forwarder is stopping");
         }
         else if (request != NULL && request->state == REQUEST_DELIVERING)
             for (struct delivery *at = request->deliveries; at != NULL; at = at->next)

@@ -232,6 +232,7 @@ static void database_all_prepared(void *context, PGresult *result)
 
         database->state = DATABASE_READY;
         database->ready_us = database->loop->now_us;
+        database->connects++;
         if (log_begin(&line, LOG_INFO, "database_ready", "a connection to the database is open"))
         {
             log_text(&line, "link", database->link);

@@ -67,6 +67,7 @@ struct database
     struct loop_timer retry;
     unsigned failures;   /* tries in a row that led to no lasting connection */
     uint64_t ready_us;   /* since when it is READY */
+    uint64_t connects;   /* how often it has become so */
     bool unsynced;       /* something was sent since the last sync */
     bool condemned;      /* to be dropped as soon as its results are read */
     uint64_t stalled_us; /* an answer later than this condemns it; 0: never */

@@ -55,7 +55,7 @@ static void decide_carry_out(struct request *request, struct plan *plan, bool go
                            "of another version?",
                            NULL);
         else
-            reply_problem(request, 503, "no room to log and deliver the webhook");
+            reply_refuse(request, REFUSAL_ROOM, 503, "no room to log and deliver the webhook");
         return;
     }
     request_enter(request, REQUEST_DELIVERING, 0);
@@ -143,10 +143,11 @@ static void decide_here(struct request *request)
 
     request->item_count =
         route_decide(ruleset, body, request->body.length, name, NULL, NULL, &decision);
+    metrics_decided(request, ruleless ? DECIDED_BY_NO_RULES : DECIDED_BY_LAST_RULES);
     whole = decided_here(&decision, ruleless);
     if (decide_is_unknown(&whole))
     {
-        reply_problem(request, 404, "no webhook has this name");
+        reply_refuse(request, REFUSAL_NAME, 404, "no webhook has this name");
         return;
     }
     items.good = plan_begin(&plan, request, &whole, version);
@@ -283,9 +284,10 @@ static void decide_finish(struct request *request)
     if (worker->ruleset == NULL ||
         route_ruleset_config(worker->ruleset)->version != question->version)
         ruleset_refresh(worker);
+    metrics_decided(request, DECIDED_BY_DATABASE);
     if (decide_is_unknown(&question->decided))
     {
-        reply_problem(request, 404, "no webhook has this name");
+        reply_refuse(request, REFUSAL_NAME, 404, "no webhook has this name");
         return;
     }
     good = decide_plan(request, &plan);

@@ -20,6 +20,7 @@
 #include "answer.h"
 #include "buffer.h"
 #include "loop.h"
+#include "metrics.h"
 #include "route.h"
 #include "secrets.h"
 #include "signature.h"
@@ -64,6 +65,8 @@ struct relay_verdict relay_judge(enum attempt_end end, unsigned http_status,
 /* Whether such an end speaks against the function, for its breaker. A status of 500 and above does
  * where there is another function to ask; otherwise it is the answer. */
 bool relay_is_failure(enum attempt_end end, unsigned http_status, bool fallback);
+/* What a complete answer with this status is called in the metrics. */
+enum attempt_outcome relay_outcome(unsigned http_status);
 /* The worse of two statuses of parts: 5xx over 4xx over 3xx over 2xx; of one kind the first. */
 unsigned relay_worse(unsigned status, unsigned other);
 
@@ -188,6 +191,7 @@ struct attempt
     uint64_t begun_us;       /* when that was asked */
     uint64_t started_us;     /* when it began; 0: it was not made */
     bool impossible;         /* it could not be made */
+    bool held;               /* its breaker is open */
     struct upstream *upstream;
 };
 

@@ -73,7 +73,7 @@ void forward_attempt(struct delivery *delivery)
     attempt->begun_us = now;
     if (left < LEAST_ATTEMPT_US)
         forward_judge(delivery, ATTEMPT_NOT_REACHED, 0, "not reached: --total-timeout is over");
-    else if (!breaker_allows(attempt->breaker, now))
+    else if ((attempt->held = !breaker_allows(attempt->breaker, now)))
         forward_judge(delivery, ATTEMPT_NOT_REACHED, 0, "not reached: its breaker is open");
     else
         forward_try(delivery);
@@ -82,6 +82,9 @@ void forward_attempt(struct delivery *delivery)
 /* The legacy function's turn, with the rows made for it. */
 static void forward_fall_back(struct delivery *delivery, struct outcome *rows)
 {
+    struct worker *worker = delivery->worker;
+
+    metrics_target(worker, delivery->attempt.webhook, worker->metrics.fallbacks);
     delivery->attempt = (struct attempt){.number = 2,
                                          .webhook = delivery->fallback_webhook,
                                          .url = delivery->fallback_url,
@@ -133,6 +136,21 @@ static void forward_report(const struct delivery *delivery, unsigned status, con
     log_end(&line);
 }
 
+/* It has opened or closed. */
+static void forward_report_breaker(struct worker *worker, const struct breaker *breaker)
+{
+    enum breaker_state state = (enum breaker_state) atomic_load(&breaker->state);
+    struct log_line line;
+
+    if (state == BREAKER_OPEN)
+        metrics_target(worker, breaker->target, worker->metrics.openings);
+    if (!log_begin(&line, LOG_WARNING, "breaker", "a function's breaker has changed"))
+        return;
+    log_text(&line, "webhook", breaker->target);
+    log_text(&line, "state", breaker_state_name(state));
+    log_end(&line);
+}
+
 /* What the attempt says about its function. One that was never made, or that failed for want of our
  * own memory or files, says nothing. */
 static void forward_tell_breaker(struct delivery *delivery, enum attempt_end end, unsigned status)
@@ -140,22 +158,34 @@ static void forward_tell_breaker(struct delivery *delivery, enum attempt_end end
     struct worker *worker = delivery->worker;
     const struct attempt *attempt = &delivery->attempt;
     bool failed = relay_is_failure(end, status, delivery->fallback_webhook != NULL);
-    struct log_line line;
 
     if (attempt->upstream != NULL && attempt->upstream->ours)
     {
         breaker_forget(attempt->breaker, attempt->begun_us);
         return;
     }
-    if (attempt->started_us == 0 ||
-        !breaker_record(attempt->breaker, failed, attempt->begun_us, worker->loop.now_us,
-                        &worker->breaker_settings) ||
-        !log_begin(&line, LOG_WARNING, "breaker", "a function's breaker has changed"))
-        return;
-    log_text(&line, "webhook", attempt->webhook);
-    log_text(&line, "state",
-             breaker_state_name((enum breaker_state) atomic_load(&attempt->breaker->state)));
-    log_end(&line);
+    if (attempt->started_us != 0 && breaker_record(attempt->breaker, failed, attempt->begun_us,
+                                                   worker->loop.now_us, &worker->breaker_settings))
+        forward_report_breaker(worker, attempt->breaker);
+}
+
+/* The metrics' word for it. */
+static enum attempt_outcome forward_outcome(const struct attempt *attempt, enum attempt_end end,
+                                            unsigned status)
+{
+    switch (end)
+    {
+    case ATTEMPT_ANSWERED:
+        return relay_outcome(status);
+    case ATTEMPT_TIMED_OUT:
+        return OUTCOME_TIMED_OUT;
+    case ATTEMPT_BROKEN:
+        return OUTCOME_BROKEN_OFF;
+    default:
+        return attempt->held              ? OUTCOME_BREAKER_OPEN
+               : attempt->started_us == 0 ? OUTCOME_NOT_MADE
+                                          : OUTCOME_NOT_REACHED;
+    }
 }
 
 static const char *forward_problem(enum attempt_end end)
@@ -182,8 +212,8 @@ static void forward_judge(struct delivery *delivery, enum attempt_end end, unsig
     if (attempt->impossible && attempt->number == 1 && verdict.step != RELAY_FALL_BACK)
         side = "error"; /* a decision that led to nothing at all has no side */
     forward_tell_breaker(delivery, end, status);
-    outcomes_finish(delivery, side, end == ATTEMPT_ANSWERED ? status : 0, verdict.success,
-                    verdict.ambiguous, why);
+    outcomes_finish(delivery, side, forward_outcome(attempt, end, status),
+                    end == ATTEMPT_ANSWERED ? status : 0, verdict.ambiguous, why);
     forward_report(delivery, status, why);
     upstream_give_back(delivery);
     if (verdict.step == RELAY_FALL_BACK)
@@ -221,6 +251,6 @@ void forward_abort(struct delivery *delivery, const char *why)
 
     breaker_forget(delivery->attempt.breaker, delivery->attempt.begun_us);
     upstream_give_back(delivery);
-    outcomes_finish(delivery, delivery->attempt.side, 0, false, sent, why);
+    outcomes_finish(delivery, delivery->attempt.side, OUTCOME_STOPPED, 0, sent, why);
     delivery_done(delivery, 503, why);
 }

@@ -41,11 +41,11 @@
  *     answer.c     a function's answer, read            database_url.c  whether it is one
  *     writer.c     text of any length                   status*.c   the status page (status.h)
  *     markup.c     values in HTML and JSON              assets.c    files within the program
+ *     metrics*.c   numbers for Prometheus
  *
  * delivery.h tells of deliveries and attempts, answer.h of functions' answers, spool.h of the
  * durable log; admin.h, database.h, outcomes.h, log.h, loop.h, breaker.h, secrets.h, signature.h,
- * writer.h, markup.h,
- * status.h and options.h declare what the files of these names hold.
+ * writer.h, markup.h, metrics.h, status.h and options.h declare what the files of these names hold.
  *
  * Threads: main (signals and the admin listener) and one for each worker. A worker owns all its
  * sockets, requests, libcurl and libpq handles and is never locked; main sees of it what `struct
@@ -79,6 +79,7 @@
 #include "delivery.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "options.h"
 #include "outcomes.h"
 #include "route.h"
@@ -251,9 +252,10 @@ struct request
     bool close;     /* the connection closes after the answer */
 
     enum request_task task;
-    unsigned refusal;    /* status, for TASK_REFUSE */
-    const char *problem; /* its words */
-    const char *allow;   /* Allow of a 405 */
+    enum refusal refused; /* why */
+    unsigned refusal;     /* status, for TASK_REFUSE */
+    const char *problem;  /* its words */
+    const char *allow;    /* Allow of a 405 */
     struct uri uri;
     struct gate_result header;
     struct secrets *secrets; /* those in force when it began */
@@ -265,6 +267,7 @@ struct request
     struct buffer body;
 
     struct question question;
+    enum decider decided_by;
     size_t item_count;
 
     struct delivery *deliveries; /* one, or the parts of a split webhook */
@@ -326,6 +329,9 @@ void decide_forget(struct request *request);
 void reply_delivered(struct request *request);
 /* An answer of our own: a JSON object that says `problem`. */
 void reply_problem(struct request *request, unsigned status, const char *problem);
+/* The same to a request of which nothing is relayed. */
+void reply_refuse(struct request *request, enum refusal refused, unsigned status,
+                  const char *problem);
 /* Bytes of our own, which must live as long as the request. */
 void reply_bytes(struct request *request, unsigned status, const char *type, const char *bytes,
                  size_t length);
@@ -406,7 +412,7 @@ struct worker
 
     struct loop loop;
     struct loop_source wakeup; /* eventfd: the order changed, or secrets are offered */
-    uint64_t opened_us;
+    uint64_t born_us, opened_us;
     bool draining;
     uint64_t drain_until_us;
     uint64_t log_until_us; /* while draining: for rows that are safe in the spool */
@@ -425,7 +431,7 @@ struct worker
     route_ruleset *ruleset;  /* in force when last heard; NULL: never had any */
     route_ruleset *ruleless; /* decides then */
     bool ruleset_asked;
-    bool ruleset_heard;                 /* from the database, by this process */
+    uint64_t ruleset_heard_us;          /* when, from the database; 0: not by this process */
     bool ruleset_void;                  /* the database has said that there are none */
     struct log_lasting ruleset_problem; /* why they cannot be had, or used */
     char *ruleset_text;                 /* the snapshot that is in force */
@@ -463,6 +469,8 @@ struct worker
     size_t buffered; /* bytes in buffers */
     struct outcomes outcomes;
     struct maintenance maintenance;
+    struct metrics metrics;
+    uint64_t published_us; /* gauges of it */
     struct log_limiter refusals, failures, signatures;
 };
 

@@ -30,11 +30,12 @@ void greeting_verify(struct request *request)
         strcmp(mode, "subscribe") != 0 ||
         !uri_parameter(query, "hub.verify_token", given, sizeof given, &given_length) ||
         !same_token(given, given_length, token))
-        reply_problem(request, 403, "the URL is not verified: wrong hub.mode or hub.verify_token");
+        reply_refuse(request, REFUSAL_TOKEN, 403,
+                     "the URL is not verified: wrong hub.mode or hub.verify_token");
     else if (!uri_parameter(query, "hub.challenge", challenge, sizeof challenge, &length))
-        reply_problem(request, 400, "hub.challenge is missing");
+        reply_refuse(request, REFUSAL_TOKEN, 400, "hub.challenge is missing");
     else if (!buffer_append(request->worker, &request->reply, challenge, length))
-        reply_problem(request, 503, "out of memory");
+        reply_refuse(request, REFUSAL_MEMORY, 503, "out of memory");
     else
         reply_bytes(request, 200, "text/plain", request->reply.data, length);
 }
@@ -108,5 +109,5 @@ void greeting_health(struct request *request)
     if (text.good)
         reply_bytes(request, 200, "application/json", request->reply.data, request->reply.length);
     else
-        reply_problem(request, 503, "out of memory");
+        reply_refuse(request, REFUSAL_MEMORY, 503, "out of memory");
 }

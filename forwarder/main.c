@@ -277,6 +277,9 @@ static int process_serve(struct process *process)
         status = process_open_spool(process);
     if (status != EX_OK)
         return status;
+    process->admin.options = &process->options;
+    process->admin.directory = process->directory;
+    process->admin.started_us = identity_now_us();
     process->admin.workers = process->workers;
     process->admin.worker_count = workers;
     process->admin.status = status_open(&process->loop, &process->options, process->secrets);
@@ -345,6 +348,8 @@ int main(int argc, char *argv[])
         return options_help() ? EX_OK : EX_IOERR;
     case OPTIONS_HELP_MARKDOWN:
         return options_help_markdown() ? EX_OK : EX_IOERR;
+    case OPTIONS_METRICS_MARKDOWN:
+        return metrics_help_markdown() ? EX_OK : EX_IOERR;
     case OPTIONS_VERSION:
         return puts("webhook-forwarder " WEBHOOK_ROUTING_VERSION) < 0 || fflush(stdout) != 0
                    ? EX_IOERR

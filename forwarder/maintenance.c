@@ -16,9 +16,14 @@
  *
  * routing_guard() rolls back by itself where an operator has asked for it (automatic_rollback):
  * every 15 s. What it decides reaches the workers as every other change does.
+ *
+ * routing_sample_findings() audits the split: 20 s after the connection has opened, when what an
+ * earlier forwarder has left is stored, and every hour. It takes some seconds at most, by which the
+ * next guard is late.
  */
 #include "forwarder.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define HOUR_US 3600000000u
@@ -27,10 +32,12 @@
 /* A decision is pending for a minute at most; a little later it can be settled. */
 #define TICK_US 70000000u
 #define GUARD_US 15000000u
+#define AUDIT_FIRST_US 20000000u
 
 static const struct database_statement STATEMENTS[] = {
     {"maintain", "SELECT routing_maintain()", 0, NULL},
     {"guard", "SELECT domain, detail FROM routing_guard() WHERE action = 'rolled back'", 0, NULL},
+    {"audit", "SELECT findings FROM routing_sample_findings()", 0, NULL},
 };
 
 /* loop_clock() when decisions were last committed as pending, by whatever worker; 0: never. */
@@ -114,6 +121,8 @@ static void guard_answered(void *context, PGresult *answer)
 
     if (answer != NULL && PQresultStatus(answer) != PGRES_TUPLES_OK)
         guard_refused(worker, answer);
+    if (answer != NULL)
+        metric_count(&worker->metrics.cells[METRIC_GUARD_ROLLBACKS], (uint64_t) PQntuples(answer));
     for (int row = 0; answer != NULL && row < PQntuples(answer); row++)
         if (log_begin(&line, LOG_WARNING, "guard_rolled_back",
                       "routing_guard() has switched routing off"))
@@ -140,6 +149,48 @@ static void guard_due(struct loop_timer *timer)
         database_turn(&maintenance->link);
 }
 
+/* ---- the audit ---- */
+
+static void audit_refused(struct worker *worker, const PGresult *answer)
+{
+    struct log_line line;
+
+    if (log_begin_limited(&line, LOG_WARNING, "audit_failed",
+                          "routing_sample_findings() failed: the sample ratio is not known",
+                          &worker->failures))
+        maintenance_explain(&line, answer);
+}
+
+/* NULL: the log is too long for it. */
+static void audit_answered(void *context, PGresult *answer)
+{
+    struct worker *worker = context;
+    metric_cell *cells = worker->metrics.cells;
+    bool good =
+        answer != NULL && PQresultStatus(answer) == PGRES_TUPLES_OK && PQntuples(answer) == 1;
+
+    if (answer != NULL && !good)
+        audit_refused(worker, answer);
+    metric_set(&cells[METRIC_SAMPLE_FINDINGS], good && !PQgetisnull(answer, 0, 0)
+                                                   ? strtoull(PQgetvalue(answer, 0, 0), NULL, 10)
+                                                   : METRIC_UNKNOWN);
+    if (good)
+        metric_set(&cells[METRIC_SAMPLE_AGE], worker->loop.now_us);
+    PQclear(answer);
+}
+
+/* In a transaction of its own, too. */
+static void audit_due(struct loop_timer *timer)
+{
+    struct worker *worker = timer->owner;
+    struct database *link = &worker->maintenance.link;
+
+    loop_arm(&worker->loop, timer, worker->loop.now_us + HOUR_US);
+    database_turn(link);
+    if (database_query(link, "audit", 0, NULL, NULL, NULL, false, audit_answered, worker, NULL))
+        database_turn(link);
+}
+
 /* The connection is open. An earlier forwarder may have left decisions pending until now. */
 static void maintenance_ready(void *owner)
 {
@@ -150,6 +201,7 @@ static void maintenance_ready(void *owner)
     worker->maintenance.guard_forbidden = false;
     loop_arm(&worker->loop, &worker->maintenance.timer, worker->loop.now_us + MOMENT_US);
     loop_arm(&worker->loop, &worker->maintenance.guard_timer, worker->loop.now_us + GUARD_US);
+    loop_arm(&worker->loop, &worker->maintenance.audit_timer, worker->loop.now_us + AUDIT_FIRST_US);
 }
 
 bool maintenance_open(struct worker *worker)
@@ -158,6 +210,7 @@ bool maintenance_open(struct worker *worker)
 
     if (worker->number != 0)
         return true;
+    metric_set(&worker->metrics.cells[METRIC_SAMPLE_FINDINGS], METRIC_UNKNOWN);
     link->link = "maintenance";
     link->session = worker->options->log_server;
     link->url = worker->secrets->database_url;
@@ -167,6 +220,7 @@ bool maintenance_open(struct worker *worker)
     link->owner = worker;
     return loop_timer_open(&worker->loop, &worker->maintenance.timer, maintenance_due, worker) &&
            loop_timer_open(&worker->loop, &worker->maintenance.guard_timer, guard_due, worker) &&
+           loop_timer_open(&worker->loop, &worker->maintenance.audit_timer, audit_due, worker) &&
            database_open(link, &worker->loop, 8);
 }
 
@@ -189,4 +243,5 @@ void maintenance_close(struct worker *worker)
     database_close(&worker->maintenance.link);
     loop_timer_close(&worker->loop, &worker->maintenance.timer);
     loop_timer_close(&worker->loop, &worker->maintenance.guard_timer);
+    loop_timer_close(&worker->loop, &worker->maintenance.audit_timer);
 }

@@ -28,7 +28,7 @@
     OPTION(listen, TEXT, "listen", "127.0.0.1:8080", "HOST:PORT", "",                              \
            "where webhooks arrive, unless systemd hands over sockets; port 0 takes any free one")  \
     OPTION(admin_listen, TEXT, "admin-listen", "127.0.0.1:9180", "HOST:PORT", "",                  \
-           "where /livez and /readyz answer, unless systemd hands over a socket called admin; "    \
+           "where /livez, /readyz and /metrics answer, unless systemd hands over a socket called admin; "    \
            "keep it private")                                                                      \
     OPTION(workers, COUNT, "workers", "1", "N", "",                                                \
            "threads that serve requests, each with connections of its own to the database")        \
@@ -150,13 +150,14 @@ struct options
 enum options_action
 {
     OPTIONS_SERVE,
-    OPTIONS_CHECK,         /* --check-config */
-    OPTIONS_HELP,          /* --help */
-    OPTIONS_HELP_MARKDOWN, /* --help-markdown */
-    OPTIONS_VERSION,       /* --version */
-    OPTIONS_BAD_USAGE,     /* message says why: exit EX_USAGE */
-    OPTIONS_BAD_CONFIG,    /* message says why: exit EX_CONFIG */
-    OPTIONS_NO_MEMORY      /* message says so: exit EX_UNAVAILABLE */
+    OPTIONS_CHECK,            /* --check-config */
+    OPTIONS_HELP,             /* --help */
+    OPTIONS_HELP_MARKDOWN,    /* --help-markdown */
+    OPTIONS_METRICS_MARKDOWN, /* --metrics-markdown */
+    OPTIONS_VERSION,          /* --version */
+    OPTIONS_BAD_USAGE,        /* message says why: exit EX_USAGE */
+    OPTIONS_BAD_CONFIG,       /* message says why: exit EX_CONFIG */
+    OPTIONS_NO_MEMORY         /* message says so: exit EX_UNAVAILABLE */
 };
 
 /* Fills *options from defaults, environment and command line; everything in it lives until

@@ -24,6 +24,7 @@ const struct option_action OPTION_ACTIONS[] = {
     {"check-config", OPTIONS_CHECK, "check the settings and the files they name, then exit"},
     {"help", OPTIONS_HELP, "this text"},
     {"help-markdown", OPTIONS_HELP_MARKDOWN, "the same as a reference page"},
+    {"metrics-markdown", OPTIONS_METRICS_MARKDOWN, "the metrics as a reference page"},
     {"version", OPTIONS_VERSION, "the version"},
 };
 

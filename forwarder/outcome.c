@@ -213,26 +213,27 @@ void outcomes_discard(struct worker *worker, struct outcome *rows)
 
 /* ---- the end of the attempt ---- */
 
-void outcomes_finish(struct delivery *delivery, const char *routed_to, unsigned http_status,
-                     bool success, bool ambiguous, const char *error_message)
+void outcomes_finish(struct delivery *delivery, const char *routed_to, enum attempt_outcome outcome,
+                     unsigned http_status, bool ambiguous, const char *error_message)
 {
     struct worker *worker = delivery->worker;
     struct outcome *rows = delivery->rows;
     uint64_t started_us = delivery->attempt.started_us;
     const char *message = error_message == NULL ? "" : error_message;
     size_t length = strnlen(message, ERROR_LIMIT - 1);
-    double elapsed = started_us == 0 ? -1 : (double) (loop_clock() - started_us) / 1000;
+    uint64_t elapsed_us = started_us == 0 ? 0 : loop_clock() - started_us;
 
-    for (struct outcome *outcome = rows; outcome != NULL; outcome = outcome->next)
+    for (struct outcome *row = rows; row != NULL; row = row->next)
     {
-        outcome->routed_to = routed_to;
-        outcome->http_status = (int) http_status;
-        outcome->success = success;
-        outcome->ambiguous = ambiguous;
-        outcome->response_time_ms = elapsed;
-        memcpy(outcome->error_message, message, length);
-        outcome->error_message[length] = '\0';
+        row->routed_to = routed_to;
+        row->http_status = (int) http_status;
+        row->success = outcome == OUTCOME_SUCCESS;
+        row->ambiguous = ambiguous;
+        row->response_time_ms = started_us == 0 ? -1 : (double) elapsed_us / 1000;
+        memcpy(row->error_message, message, length);
+        row->error_message[length] = '\0';
     }
+    metrics_attempted(delivery, rows, outcome, elapsed_us);
     delivery->rows = delivery->last_row = NULL;
     spool_finished(worker->spool, rows);
     worker->recording.unwritten = true;

@@ -159,6 +159,7 @@ static void outcomes_set_aside(struct worker *worker)
                 "spool directory, and restart");
         log_end(&line);
     }
+    metric_count(&worker->metrics.cells[METRIC_LOG_SET_ASIDE], 1);
     outcomes_drop(worker, 1);
     outcomes->suspects = 0;
 }
@@ -212,8 +213,11 @@ static void outcomes_committed(void *context, PGresult *answer)
     outcomes->oldest_us = worker->loop.now_us;
     if (answer == NULL)
         return;
+    if (outcomes->refused)
+        metric_count(&worker->metrics.cells[METRIC_LOG_FAILURES], 1);
     if (!outcomes->refused)
     {
+        metric_count(&worker->metrics.cells[METRIC_LOG_STORED], sent);
         outcomes_drop(worker, sent);
         outcomes->suspects -= outcomes->suspects < sent ? outcomes->suspects : sent;
         outcomes->failures = 0;

@@ -14,6 +14,7 @@
 #include "database.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 
 struct decided;
 struct delivery;
@@ -82,9 +83,9 @@ void outcomes_take(struct delivery *delivery, struct outcome *rows);
 /* Rows of an attempt that was never made and of which nobody has heard. */
 void outcomes_discard(struct worker *worker, struct outcome *rows);
 /* The attempt has ended: fills its rows in, gives them to the spool and queues them. Can not fail.
- * Without attempt.started_us the rows have no response time. */
-void outcomes_finish(struct delivery *delivery, const char *routed_to, unsigned http_status,
-                     bool success, bool ambiguous, const char *error_message);
+ * Without attempt.started_us the rows have no response time. `outcome` is for the metrics alone. */
+void outcomes_finish(struct delivery *delivery, const char *routed_to, enum attempt_outcome outcome,
+                     unsigned http_status, bool ambiguous, const char *error_message);
 
 /* ---- outcomes.c ---- */
 
@@ -130,8 +131,8 @@ bool outcomes_settled(const struct worker *worker);
 /* An error of the database, to the operator: without what it might quote of a row. */
 void outcomes_complain(struct worker *worker, const PGresult *answer, const char *message);
 
-/* ---- maintenance.c: routing_maintain() and routing_guard(), by worker 0, on a connection of its
- * own ---- */
+/* ---- maintenance.c: routing_maintain(), routing_guard() and routing_sample_findings(), by worker
+ * 0, on a connection of its own ---- */
 
 struct maintenance
 {
@@ -140,6 +141,7 @@ struct maintenance
     uint64_t next_us; /* of the hourly call */
     struct loop_timer guard_timer;
     bool guard_forbidden; /* the role may not call it */
+    struct loop_timer audit_timer;
 };
 
 MUST_CHECK bool maintenance_open(struct worker *worker);

@@ -37,11 +37,13 @@ void *receive_uri(void *context, const char *raw_uri, struct MHD_Connection *con
     loop_disarm(&worker->loop, &client->timer);
     request->http = connection;
     request->task = TASK_REFUSE;
+    request->refused = REFUSAL_LONG_TARGET;
     request->refusal = 414;
     request->problem = "the request target is too long";
     if (length <= URI_LIMIT)
     {
         memcpy(request->raw_uri, raw_uri, length + 1);
+        request->refused = REFUSAL_NOTHING;
         request->refusal = 0;
     }
     return request;
@@ -49,11 +51,13 @@ void *receive_uri(void *context, const char *raw_uri, struct MHD_Connection *con
 
 /* ---- the header ---- */
 
-static void receive_refuse(struct request *request, unsigned status, const char *problem)
+static void receive_refuse(struct request *request, enum refusal refused, unsigned status,
+                           const char *problem)
 {
     if (request->refusal != 0)
         return;
     request->task = TASK_REFUSE;
+    request->refused = refused;
     request->refusal = status;
     request->problem = problem;
 }
@@ -102,16 +106,18 @@ static void receive_gate(struct request *request, const char *method, const char
 
     MHD_get_connection_values_n(request->http, MHD_HEADER_KIND, receive_field, &list);
     if (!old && strcmp(version, "HTTP/1.1") != 0)
-        receive_refuse(request, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+        receive_refuse(request, REFUSAL_VERSION, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
     else if (list.count > HEADER_COUNT_LIMIT || size > request->worker->options->max_header)
-        receive_refuse(request, 431, "the header is too long");
+        receive_refuse(request, REFUSAL_LONG_HEADER, 431, "the header is too long");
     else
     {
         gate_check(list.fields, list.count, old ? HTTP_1_0 : HTTP_1_1, &request->header);
         if (request->header.status != 0)
-            receive_refuse(request, request->header.status, request->header.problem);
+            receive_refuse(request, REFUSAL_FRAMING, request->header.status,
+                           request->header.problem);
         else if (!receive_has_all(request, method, version, &list, size))
-            receive_refuse(request, 400, "a folded line, a NUL, or a line that CRLF does not end");
+            receive_refuse(request, REFUSAL_FRAMING, 400,
+                           "a folded line, a NUL, or a line that CRLF does not end");
     }
     request->close = request->refusal != 0;
 }
@@ -139,10 +145,11 @@ static void receive_refuse_signature(struct request *request, enum signature_ver
 
     if (verdict == SIGNATURE_UNKNOWN)
     {
-        receive_refuse(request, 503, "out of memory");
+        receive_refuse(request, REFUSAL_MEMORY, 503, "out of memory");
         return;
     }
-    receive_refuse(request, 401, "the webhook is not signed with the app's secret");
+    receive_refuse(request, REFUSAL_SIGNATURE, 401,
+                   "the webhook is not signed with the app's secret");
     if (!log_begin_limited(&line, LOG_WARNING, "signature_refused",
                            "a webhook was refused: no X-Hub-Signature-256, or not the right one",
                            &request->worker->signatures))
@@ -192,16 +199,16 @@ static void receive_admit(struct request *request)
     size_t first = header->content_length < FIRST_BUFFER ? header->content_length : FIRST_BUFFER;
 
     if (header->has_length && header->content_length > worker->options->max_body)
-        receive_refuse(request, 413, "the body is too long");
+        receive_refuse(request, REFUSAL_LONG_BODY, 413, "the body is too long");
     receive_begin_signature(request);
     if (request->refusal != 0)
         return;
     if (worker->in_flight >= worker->max_in_flight)
-        receive_refuse(request, 503, "too many webhooks are in hand");
+        receive_refuse(request, REFUSAL_IN_FLIGHT, 503, "too many webhooks are in hand");
     else if (outcomes_full(worker))
-        receive_refuse(request, 503, "too many log rows wait for the database");
+        receive_refuse(request, REFUSAL_LOG_QUEUE, 503, "too many log rows wait for the database");
     else if (!buffer_reserve(worker, &request->body, first))
-        receive_refuse(request, 503, "too many bytes are in hand");
+        receive_refuse(request, REFUSAL_BUFFER, 503, "too many bytes are in hand");
 }
 
 static void receive_route(struct request *request, const char *method)
@@ -212,7 +219,7 @@ static void receive_route(struct request *request, const char *method)
 
     uri_read(request->raw_uri, request->worker->options->path_prefix, &request->uri);
     if (request->uri.kind == URI_UNKNOWN)
-        receive_refuse(request, 404, "there is nothing here");
+        receive_refuse(request, REFUSAL_PATH, 404, "there is nothing here");
     else if (strcmp(method, "POST") == 0)
     {
         request->task = TASK_RELAY;
@@ -225,7 +232,7 @@ static void receive_route(struct request *request, const char *method)
     else
     {
         request->allow = request->uri.kind == URI_ROOT ? "GET, HEAD, POST" : "POST";
-        receive_refuse(request, 405, "this method is not allowed here");
+        receive_refuse(request, REFUSAL_METHOD, 405, "this method is not allowed here");
     }
 }
 
@@ -267,9 +274,9 @@ static void receive_piece(struct request *request, const char *bytes, size_t len
     if (request->task == TASK_RELAY)
     {
         if (request->body.length + length > worker->options->max_body)
-            receive_refuse(request, 413, "the body is too long");
+            receive_refuse(request, REFUSAL_LONG_BODY, 413, "the body is too long");
         else if (!buffer_append(worker, &request->body, bytes, length))
-            receive_refuse(request, 503, "too many bytes are in hand");
+            receive_refuse(request, REFUSAL_BUFFER, 503, "too many bytes are in hand");
         else if (receive_must_be_signed(request) &&
                  !signature_update(&request->signature, bytes, length))
             receive_refuse_signature(request, SIGNATURE_UNKNOWN);
@@ -290,7 +297,7 @@ static void receive_relay(struct request *request)
 
     receive_end_signature(request);
     if (worker->in_flight >= worker->max_in_flight)
-        receive_refuse(request, 503, "too many webhooks are in hand");
+        receive_refuse(request, REFUSAL_IN_FLIGHT, 503, "too many webhooks are in hand");
     if (request->refusal != 0)
     {
         reply_problem(request, request->refusal, request->problem);
@@ -333,7 +340,11 @@ enum MHD_Result receive_call(void *context, struct MHD_Connection *connection, c
 
     (void) url;
     if (request == NULL) /* no memory for a request */
+    {
+        metric_count(&worker->metrics.refused[REFUSAL_MEMORY], 1);
+        metric_count(&worker->metrics.responses[REQUEST_IS_REFUSED][503], 1);
         return MHD_queue_response(connection, 503, worker->exhausted);
+    }
     switch (request->state)
     {
     case REQUEST_HEADER:

@@ -80,7 +80,7 @@ static void recording_fail(struct delivery *delivery, bool forgotten, const char
     }
     else
         outcomes_finish(delivery, delivery->attempt.number == 1 ? "error" : delivery->attempt.side,
-                        0, false, false, why);
+                        OUTCOME_NOT_MADE, 0, false, why);
     delivery_done(delivery, delivery->earlier != 0 ? delivery->earlier : 503, why);
 }
 

@@ -42,6 +42,23 @@ bool relay_is_failure(enum attempt_end end, unsigned http_status, bool fallback)
     return end != ATTEMPT_ANSWERED || (http_status >= 500 && fallback);
 }
 
+enum attempt_outcome relay_outcome(unsigned http_status)
+{
+    switch (http_status / 100)
+    {
+    case 2:
+        return OUTCOME_SUCCESS;
+    case 3:
+        return OUTCOME_HTTP_3XX;
+    case 4:
+        return OUTCOME_HTTP_4XX;
+    case 5:
+        return http_status == 504 ? OUTCOME_GATEWAY_TIMEOUT : OUTCOME_HTTP_5XX;
+    default:
+        return OUTCOME_BROKEN_OFF; /* no status that a function may answer with */
+    }
+}
+
 unsigned relay_worse(unsigned status, unsigned other)
 {
     return other / 100 > status / 100 ? other : status;

@@ -84,15 +84,14 @@ static bool is_ours(const struct request *request)
     return request->delivery_count != 1 || request->deliveries->problem != NULL;
 }
 
-static bool add_all(const struct request *request, struct MHD_Response *response, unsigned status)
+static bool add_all(const struct request *request, struct MHD_Response *response, unsigned status,
+                    uint64_t elapsed_us)
 {
     char elapsed[DECIMAL_SIZE];
 
     if (request->arrived_us != 0)
     {
-        uint64_t hundredths = (loop_clock() - request->arrived_us + 5) / 10;
-
-        decimal_print_hundredths(elapsed, hundredths);
+        decimal_print_hundredths(elapsed, (elapsed_us + 5) / 10);
         if (!add(response, "X-Response-Time-Ms", elapsed))
             return false;
     }
@@ -115,13 +114,16 @@ static bool add_all(const struct request *request, struct MHD_Response *response
 static void reply_send(struct request *request, unsigned status, struct MHD_Response *response)
 {
     struct worker *worker = request->worker;
-    bool good = response != NULL && add_all(request, response, status) &&
+    uint64_t elapsed_us = request->arrived_us == 0 ? 0 : loop_clock() - request->arrived_us;
+    bool good = response != NULL && add_all(request, response, status, elapsed_us) &&
                 MHD_queue_response(request->http, status, response) == MHD_YES;
 
     if (response != NULL)
         MHD_destroy_response(response);
     request_enter(request, REQUEST_REPLYING, worker->loop.now_us + worker->options->send_timeout);
-    if (!good)
+    if (good)
+        metrics_answered(request, status, elapsed_us);
+    else
         client_cut(request->client);
     if (request->suspended)
     {
@@ -165,6 +167,13 @@ void reply_problem(struct request *request, unsigned status, const char *problem
         reply_bytes(request, status, "application/json", request->reply.data, length);
     else
         reply_bytes(request, status, NULL, "", 0);
+}
+
+void reply_refuse(struct request *request, enum refusal refused, unsigned status,
+                  const char *problem)
+{
+    request->refused = refused;
+    reply_problem(request, status, problem);
 }
 
 /* ---- deliveries ---- */

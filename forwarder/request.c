@@ -98,6 +98,7 @@ static void request_wipe(struct request *request)
     request->http = NULL;
     request->suspended = request->close = false;
     request->refusal = 0;
+    request->refused = REFUSAL_NOTHING;
     request->problem = request->allow = NULL;
     request->discarded = request->arrived_us = 0;
     request->item_count = 0;

@@ -132,7 +132,7 @@ static void ruleset_take(struct worker *worker, const PGresult *answer)
     const char *snapshot = PQgetvalue(answer, 0, 0);
     size_t length = (size_t) PQgetlength(answer, 0, 0);
 
-    worker->ruleset_heard = true;
+    worker->ruleset_heard_us = worker->loop.now_us;
     worker->ruleset_void = false;
     if (worker->ruleset == NULL || worker->ruleset_text == NULL ||
         worker->ruleset_length != length || memcmp(worker->ruleset_text, snapshot, length) != 0)

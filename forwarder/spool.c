@@ -201,6 +201,31 @@ bool spool_usable(const struct spool *spool)
     return !spool->troubled;
 }
 
+/* UUIDv7 (RFC 9562): milliseconds since 1970 in its first 48 bits. */
+static int64_t segment_made_us(const struct spool_segment *segment)
+{
+    int64_t milliseconds = 0;
+
+    for (int i = 0; i < 6; i++)
+        milliseconds = milliseconds << 8 | segment->id[i];
+    return milliseconds * 1000;
+}
+
+size_t spool_backlog(const struct spool *spool, int64_t *oldest_us)
+{
+    size_t rows = 0;
+
+    for (const struct spool_segment *at = spool->first; at != NULL && spool->wanted > 0;
+         at = at->next)
+        if (spool_wants(at))
+        {
+            rows += at->spilled;
+            if (segment_made_us(at) < *oldest_us)
+                *oldest_us = segment_made_us(at);
+        }
+    return rows;
+}
+
 struct spool *spool_open(struct spool_directory *directory, struct loop *loop, int number,
                          void (*woken)(void *owner), void *owner)
 {

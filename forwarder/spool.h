@@ -59,6 +59,16 @@ void spool_directory_close(struct spool_directory *directory);
 /* Its path; "" while it cannot be used at all. For the last rules (ruleset.c). */
 const char *spool_directory_path(const struct spool_directory *directory);
 
+/* What is on the disk, and whether every worker can write. Any thread. */
+struct spool_stock
+{
+    size_t bytes, segments;
+    size_t aside; /* bytes in set-aside/, as seen at the start and since */
+    bool usable;
+};
+
+struct spool_stock spool_directory_stock(const struct spool_directory *directory);
+
 /* ---- a worker's spool ---- */
 
 /* What became of a ticket. */
@@ -111,6 +121,9 @@ void spool_settle(struct spool *spool);
  * written there. */
 MUST_CHECK bool spool_set_aside(struct spool *spool, const struct outcome *row);
 
+/* How many rows are known to wait on the disk alone; lowers *oldest_us (wall clock) to when the
+ * oldest segment of such rows, read or not, was made. */
+size_t spool_backlog(const struct spool *spool, int64_t *oldest_us);
 /* Whether rows wait on the disk that are in no memory. */
 bool spool_has_replay(const struct spool *spool);
 /* Some `most` of them (all items of an attempt come together), linked by `next`, each with its

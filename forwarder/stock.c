@@ -113,7 +113,15 @@ bool stock_take(struct spool_directory *directory, int fd)
     return true;
 }
 
-/* ---- how much there may be ---- */
+/* ---- how much there is and may be ---- */
+
+struct spool_stock spool_directory_stock(const struct spool_directory *directory)
+{
+    return (struct spool_stock){.bytes = atomic_load(&directory->bytes),
+                                .segments = atomic_load(&directory->segments),
+                                .aside = atomic_load(&directory->aside),
+                                .usable = atomic_load(&directory->troubled) == 0};
+}
 
 bool spool_directory_take(struct spool_directory *directory, size_t bytes)
 {

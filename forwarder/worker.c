@@ -95,6 +95,7 @@ static uint64_t worker_turn(struct worker *worker, uint64_t until_us)
     database_turn(&worker->log);
     maintenance_turn(worker);
     worker_publish(worker);
+    metrics_publish(worker);
     return until_us;
 }
 
@@ -139,7 +140,7 @@ static bool worker_is_warm(const struct worker *worker)
 {
     uint64_t patience = worker->ruleset == NULL ? WARM_UP_US : WARM_UP_US / 10;
 
-    return worker->ruleset_heard || worker->decide.failures > 0 ||
+    return worker->ruleset_heard_us != 0 || worker->decide.failures > 0 ||
            worker->loop.now_us >= worker->opened_us + patience;
 }
 
@@ -341,6 +342,7 @@ bool worker_start(struct worker *worker, int number, const struct options *optio
 
     memset(worker, 0, sizeof *worker);
     worker->number = number;
+    worker->born_us = loop_clock();
     worker->options = options;
     worker->secrets = secrets_keep(secrets);
     worker->directory = directory;

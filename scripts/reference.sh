@@ -3,8 +3,8 @@
 #
 # Writes docs/reference/ from what is defined once elsewhere: SQL objects, as a page and as the manual
 # page webhook_routing(7), from the COMMENTs of a live database, errors from extension/errors.txt,
-# reasons from core/route.h, the forwarder's options from the program itself, and as variables from
-# scripts/option_pages.c. scripts/states.sh, which it calls, draws the forwarder's states.
+# reasons from core/route.h, the forwarder's options and metrics from the program itself, and its
+# variables from scripts/option_pages.c. scripts/states.sh, which it calls, draws the forwarder's states.
 #
 #   scripts/reference.sh            writes the pages
 #   scripts/reference.sh --check    writes nothing; fails and shows the difference when one is stale
@@ -44,6 +44,7 @@ cluster_psql postgres -At -f "$REPOSITORY/scripts/reference.sql" >"$pages/sql.md
 cluster_psql postgres -At -f "$REPOSITORY/scripts/reference_man.sql" >"$pages/webhook_routing.7"
 cp "$SOURCE_TREE/build/environment.example" "$pages/"
 "$SOURCE_TREE/build/webhook-forwarder" --help-markdown | sed 's/</\\</g' >"$pages/forwarder.md"
+"$SOURCE_TREE/build/webhook-forwarder" --metrics-markdown >"$pages/metrics.md"
 {
     printf '# Errors\n\nEvery error of the extension, by SQLSTATE. Made from `extension/errors.txt`.\n\n'
     printf '| SQLSTATE | condition | message | what mends it |\n|---|---|---|---|\n'

@@ -28,6 +28,7 @@ readonly GROUPS_KNOWN=(
     "e2e         forwarder, database and functions as one (bats)"
     "faults      everything that can go wrong around a webhook, by the catalogue in test/faults (bats)"
     "failover    two forwarders behind haproxy, primary and standby, and the loss of each (bats)"
+    "monitoring  /metrics, and the kit for Prometheus and Grafana against a live Prometheus (bats)"
     "sanitize    e2e with the forwarder under the sanitizers; with --long faults, and data races"
     "quickstart  the first command a newcomer types (bats)"
     "packages    what is installed and taken away again (bats)"
@@ -465,6 +466,13 @@ group_failover() {
     there_are 'test/failover/*.bats' || return 0
     built || return 0
     bats_tests test/failover
+}
+
+group_monitoring() {
+    need build run bats strace promtool || return 0
+    there_are 'test/monitoring/*.bats' || return 0
+    built || return 0
+    bats_tests test/monitoring
 }
 
 # sanitized NAME KINDS PATH: bats tests with a forwarder that is built with these sanitizers. What they

@@ -83,3 +83,17 @@ SELECT severity, finding FROM check_sample_ratio('178000000 years');
 SELECT severity, finding FROM check_sample_ratio(NULL);
 SELECT count(*) FROM simulate_routing(50, '178000000 years');
 SELECT count(*) FROM verify_routing_decisions('178000000 years');
+-- For who watches all day: how many of them are critical, over as long a window as can be read in seconds.
+SELECT * FROM routing_sample_findings();
+CREATE PROCEDURE busy(requests bigint, ago interval) LANGUAGE sql AS $$
+	UPDATE webhook_routing_rollups r SET requests = busy.requests, minute = statement_timestamp() - ago
+	 WHERE id = (SELECT id FROM webhook_routing_rollups ORDER BY id LIMIT 1) $$;
+CALL busy(200000, '30 minutes');
+SELECT audited FROM routing_sample_findings();
+CALL busy(200000, '5 minutes');
+SELECT audited FROM routing_sample_findings();
+CALL busy(200000, '0');
+SELECT findings IS NULL AS unknown, audited FROM routing_sample_findings();
+CALL busy(6000000, '30 minutes');
+SELECT findings IS NULL AS unknown, audited FROM routing_sample_findings();
+SELECT count(*) FROM routing_sample_findings('-1 hour');

@@ -246,3 +246,42 @@ COMMENT ON FUNCTION @extschema@.check_sample_ratio(interval) IS
 	'Whether the split of a window is what it claims: rows that their bucket contradicts, rows that are '
 	'missing, and the share of senders and requests on unified against the percentage (alarm: p < 0.001, '
 	'already corrected for many tests); read with \x';
+
+-- The audit for who watches all day. check_sample_ratio() reads every row of the days that its window
+-- touches: a window that is as long as the log allows, and none at all when even a day is too long. What
+-- there is to read is known from the rollups, without reading it.
+CREATE FUNCTION @extschema@.routing_sample_findings(since interval DEFAULT '1 hour')
+RETURNS TABLE (findings integer, audited interval)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	-- Some seconds of reading, and of deciding again.
+	most_in_days	CONSTANT bigint := 5000000;
+	most_in_window	CONSTANT bigint := 100000;
+	in_days			bigint;
+	-- Raises for what is no window, as the audit does.
+	first			timestamptz := @extschema@.webhook_routing_since(since);
+BEGIN
+	SELECT coalesce(sum(r.requests), 0) INTO in_days
+	  FROM @extschema@.webhook_routing_rollups r
+	 WHERE r.minute >= date_trunc('day', first AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+	SELECT w.span INTO audited
+	  FROM (VALUES (since), (since / 6), (since / 60)) w (span)
+	 WHERE in_days <= most_in_days
+	   AND (SELECT coalesce(sum(r.requests), 0) <= most_in_window
+			  FROM @extschema@.webhook_routing_rollups r
+			 WHERE r.minute >= statement_timestamp() - w.span)
+	 ORDER BY w.span DESC LIMIT 1;
+	IF audited IS NOT NULL THEN
+		SELECT count(*) INTO findings
+		  FROM @extschema@.check_sample_ratio(audited) c
+		 WHERE c.severity = 'critical';
+	END IF;
+	RETURN NEXT;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.routing_sample_findings(interval) IS
+	'How many critical findings check_sample_ratio() has for a window, or for a sixth or a sixtieth of it '
+	'when it holds more than 100,000 requests; NULL when its days hold more than 5 million, or the last '
+	'sixtieth 100,000: then the audit is for a person to start. The forwarder asks it hourly';

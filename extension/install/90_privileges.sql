@@ -32,6 +32,8 @@ AS $function$
 	 'EXECUTE ON FUNCTION @extschema@.simulate_routing_decisions(numeric, interval, boolean)'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.cutover_readiness()'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.check_sample_ratio(interval)'),
+	('{forwarder,operator,viewer}',
+	 'EXECUTE ON FUNCTION @extschema@.routing_sample_findings(interval)'),
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_distribution'),
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_errors'),
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_timeline'),
