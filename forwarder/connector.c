@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -22,6 +23,7 @@ struct database_connector
     _Atomic int owners;
     int event_fd;
     char *url, *session;        /* its own: the options may be gone before the thread is */
+    char name[64];              /* what pg_stat_activity says, unless the URL says otherwise */
     PGconn *_Atomic connection; /* the loop takes it by putting NULL there */
 };
 
@@ -57,8 +59,8 @@ static void *connector_run(void *argument)
                                  "fallback_application_name",
                                  connector->url != NULL ? "dbname" : NULL,
                                  NULL};
-    const char *const values[] = {CONNECT_SECONDS, connector->session,  "10",           "5", "3",
-                                  "20000",         "webhook-forwarder", connector->url, NULL};
+    const char *const values[] = {CONNECT_SECONDS, connector->session, "10",           "5", "3",
+                                  "20000",         connector->name,    connector->url, NULL};
     uint64_t one = 1;
 
     atomic_store(&connector->connection, PQconnectdbParams(names, values, 1));
@@ -68,7 +70,7 @@ static void *connector_run(void *argument)
     return NULL;
 }
 
-struct database_connector *connector_start(const char *url, const char *session)
+struct database_connector *connector_start(const char *url, const char *session, const char *link)
 {
     struct database_connector *connector = calloc(1, sizeof *connector);
     pthread_attr_t attributes;
@@ -80,6 +82,7 @@ struct database_connector *connector_start(const char *url, const char *session)
     atomic_init(&connector->owners, 2);
     connector->url = url == NULL ? NULL : strdup(url);
     connector->session = strdup(session);
+    snprintf(connector->name, sizeof connector->name, "webhook-forwarder %s", link);
     connector->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     failed = connector->event_fd < 0 || connector->session == NULL ||
              (url != NULL && connector->url == NULL) || pthread_attr_init(&attributes) != 0;

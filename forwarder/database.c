@@ -322,7 +322,7 @@ static void database_connect(struct loop_timer *timer)
 {
     struct database *database = timer->owner;
 
-    database->connector = connector_start(database->url, database->session);
+    database->connector = connector_start(database->url, database->session, database->link);
     if (database->connector == NULL)
     {
         database_drop(database, "cannot start a thread");
@@ -440,6 +440,16 @@ bool database_together(const struct database *one, const struct database *other)
     return one->connection == NULL || other->connection == NULL ||
            (strcmp(PQhost(one->connection), PQhost(other->connection)) == 0 &&
             strcmp(PQport(one->connection), PQport(other->connection)) == 0);
+}
+
+/* The server tells of a promotion with the answer to the next question. */
+bool database_is_standby(const struct database *database)
+{
+    const char *status = database->connection == NULL
+                             ? NULL
+                             : PQparameterStatus(database->connection, "in_hot_standby");
+
+    return status != NULL && strcmp(status, "on") == 0;
 }
 
 const char *database_sqlstate(const PGresult *result)

@@ -102,6 +102,8 @@ void database_condemn(struct database *database, const char *why);
 /* Whether two open connections lead to the same host and port; true when one of them is not open.
  */
 bool database_together(const struct database *one, const struct database *other);
+/* Whether it is open and leads to a standby, as far as the server has said. */
+bool database_is_standby(const struct database *database);
 /* SQLSTATE of an error result, "" without one. */
 const char *database_sqlstate(const PGresult *result);
 /* What the server, or libpq, says of an error: its first sentence. */
@@ -109,9 +111,10 @@ const char *database_complaint(const PGresult *error);
 
 /* ---- connector.c: opening one, on a thread ---- */
 
-/* Begins to connect with a connection string or URI (NULL: libpq's environment) and
- * target_session_attrs. NULL without memory, files or threads. */
-struct database_connector *connector_start(const char *url, const char *session);
+/* Begins to connect with a connection string or URI (NULL: libpq's environment),
+ * target_session_attrs and the link's name, which pg_stat_activity shows behind ours. NULL without
+ * memory, files or threads. */
+struct database_connector *connector_start(const char *url, const char *session, const char *link);
 /* Can be read as soon as the thread has finished, well or not. */
 int connector_fd(const struct database_connector *connector);
 /* Then: the connection, open or with an error, for the caller to finish; NULL without memory. The

@@ -380,7 +380,7 @@ void decide_begin(struct request *request)
     request->item_count = route_count_items(request->body.data, request->body.length);
     request_enter(request, REQUEST_DECIDING, worker->loop.now_us + worker->options->decide_timeout);
     request->question.link = decide_link(request);
-    if (worker->suspect || request->question.link->state != DATABASE_READY)
+    if (worker->suspect || worker->behind.is || request->question.link->state != DATABASE_READY)
         decide_here(request);
     else
         decide_ask_both(request);

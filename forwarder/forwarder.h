@@ -345,7 +345,7 @@ void greeting_health(struct request *request);
  * ruleset.c
  * ------------------------------------------------------------------------------------------ */
 
-/* The statement "ruleset" of the decide link. */
+/* The statement "ruleset" of the decide and of the log link. */
 extern const char RULESET_STATEMENT[];
 /* Asks for the rules unless a question is on its way. */
 void ruleset_refresh(struct worker *worker);
@@ -393,6 +393,16 @@ enum worker_order
     WORKER_ABORT /* drain time over, or asked twice */
 };
 
+/* What a standby that decides has not heard yet (ruleset.c). */
+struct behind
+{
+    bool is;                  /* its rules are older than the primary's: it is not asked */
+    bool asked;               /* the primary has been, for its rules */
+    int64_t standby, primary; /* config versions that each has last told */
+    uint64_t since_us;
+    struct log_lasting told;
+};
+
 struct worker
 {
     int number; /* from 0; the first one calls for maintenance */
@@ -438,6 +448,7 @@ struct worker
     size_t ruleset_length;
     uint64_t ruleset_asked_us;
     bool suspect; /* the database has missed a deadline and is not asked */
+    struct behind behind;
 
     CURLM *multi;
     struct loop_timer upstream_timer;

@@ -22,6 +22,7 @@
 const struct database_statement LOG_STATEMENTS[] = {
     {"store", ROWS_STATEMENT, OUTCOME_COLUMNS, ROWS_TYPES},
     {"pending", ROWS_PENDING_STATEMENT, OUTCOME_COLUMNS, ROWS_TYPES},
+    {"ruleset", RULESET_STATEMENT, 0, NULL},
 };
 const size_t LOG_STATEMENT_COUNT = sizeof LOG_STATEMENTS / sizeof *LOG_STATEMENTS;
 

@@ -10,6 +10,11 @@
  * The same question is the probe of a database that has missed a deadline: while it is suspect it
  * is asked nothing else, and trusted again when it has answered in time.
  *
+ * Where a standby decides, it may not have heard yet of a change that the primary has committed, a
+ * thrown kill switch included. So the primary is asked for its rules as well, over the log's link;
+ * while they are newer than the standby's they decide here, as all rules do while the database does
+ * not.
+ *
  * The last rules are kept in the spool's directory too (keep.c), so that a forwarder that starts
  * while the database is down decides as the one before it did.
  */
@@ -19,9 +24,9 @@
 #include "forwarder.h"
 
 #define REFRESH_US 1000000
-#define PROBE_US 100000 /* between two questions to a suspect */
+#define PROBE_US 100000 /* between two questions to a suspect, or to a standby that is behind */
 
-const char RULESET_STATEMENT[] = "SELECT snapshot FROM routing_ruleset()";
+const char RULESET_STATEMENT[] = "SELECT snapshot, config_version FROM routing_ruleset()";
 
 static void *ruleset_allocate(void *context, size_t size)
 {
@@ -127,19 +132,119 @@ static void ruleset_trust(struct worker *worker)
     log_plain(LOG_INFO, "database_prompt", "the database answers in time again and decides");
 }
 
-static void ruleset_take(struct worker *worker, const PGresult *answer)
+/* They are in force from now on, if they were not before. */
+static void ruleset_enforce(struct worker *worker, const PGresult *answer, const char *source)
 {
     const char *snapshot = PQgetvalue(answer, 0, 0);
     size_t length = (size_t) PQgetlength(answer, 0, 0);
 
     worker->ruleset_heard_us = worker->loop.now_us;
-    worker->ruleset_void = false;
     if (worker->ruleset == NULL || worker->ruleset_text == NULL ||
         worker->ruleset_length != length || memcmp(worker->ruleset_text, snapshot, length) != 0)
-        ruleset_adopt(worker, snapshot, length, "database");
+        ruleset_adopt(worker, snapshot, length, source);
     else
         worker->ruleset_problem = (struct log_lasting){0};
     ruleset_keep(worker);
+}
+
+static int64_t ruleset_version(const PGresult *answer)
+{
+    return strtoll(PQgetvalue(answer, 0, 1), NULL, 10);
+}
+
+static bool ruleset_had(const PGresult *answer)
+{
+    return PQresultStatus(answer) == PGRES_TUPLES_OK && PQntuples(answer) == 1;
+}
+
+/* ---- a standby that is behind ---- */
+
+/* Told when it lasts: a change is on its way to every standby for some milliseconds. */
+static void ruleset_tell_behind(struct worker *worker)
+{
+    struct behind *behind = &worker->behind;
+    struct log_line line;
+
+    if (worker->loop.now_us - behind->since_us < REFRESH_US ||
+        !log_begin_lasting(
+            &line, LOG_WARNING, "database_behind",
+            "the standby that decides has not heard of the newest rules: they decide "
+            "here",
+            NULL, &behind->told))
+        return;
+    log_number(&line, "standby_version", behind->standby);
+    log_number(&line, "primary_version", behind->primary);
+    log_text(&line, "mend",
+             "SELECT now() - pg_last_xact_replay_timestamp() on the standby, and "
+             "pg_wal_replay_resume() if pg_is_wal_replay_paused()");
+    log_end(&line);
+}
+
+static void ruleset_set_behind(struct worker *worker, bool is)
+{
+    struct behind *behind = &worker->behind;
+
+    if (is && !behind->is)
+        behind->since_us = worker->loop.now_us;
+    if (is)
+        ruleset_tell_behind(worker);
+    else if (behind->told.told_s != 0)
+    {
+        log_plain(LOG_INFO, "database_caught_up", "the standby has the newest rules and decides");
+        behind->told = (struct log_lasting){0};
+    }
+    behind->is = is;
+}
+
+/* The primary's word: also that what was newer has been lost with an earlier one. */
+static void ruleset_take_primary(struct worker *worker, const PGresult *answer)
+{
+    struct behind *behind = &worker->behind;
+
+    behind->primary = ruleset_version(answer);
+    if (!behind->is && behind->primary <= behind->standby)
+        return;
+    ruleset_enforce(worker, answer, "primary");
+    ruleset_set_behind(worker, behind->standby < behind->primary);
+}
+
+static void ruleset_primary_answered(void *context, PGresult *answer)
+{
+    struct worker *worker = context;
+
+    worker->behind.asked = false;
+    if (answer == NULL)
+        return;
+    if (!ruleset_had(answer))
+        ruleset_complain(worker, "ruleset_unusable", "the rules could not be had from the primary",
+                         database_complaint(answer), retry_mend(database_sqlstate(answer)));
+    else if (database_is_standby(&worker->decide))
+        ruleset_take_primary(worker, answer);
+    PQclear(answer);
+}
+
+/* In a transaction of its own: an error takes no log rows with it. */
+static void ruleset_ask_primary(struct worker *worker)
+{
+    if (worker->behind.asked || !database_is_standby(&worker->decide))
+        return;
+    database_turn(&worker->log);
+    worker->behind.asked = database_query(&worker->log, "ruleset", 0, NULL, NULL, NULL, false,
+                                          ruleset_primary_answered, worker, NULL);
+    database_turn(&worker->log);
+}
+
+/* ---- what decides ---- */
+
+static void ruleset_take(struct worker *worker, const PGresult *answer)
+{
+    worker->ruleset_void = false;
+    worker->behind.standby = ruleset_version(answer);
+    if (worker->behind.is)
+        ruleset_set_behind(worker, database_is_standby(&worker->decide) &&
+                                       worker->behind.standby < worker->behind.primary);
+    if (!worker->behind.is)
+        ruleset_enforce(worker, answer, "database");
 }
 
 static void ruleset_answered(void *context, PGresult *answer)
@@ -149,7 +254,7 @@ static void ruleset_answered(void *context, PGresult *answer)
     worker->ruleset_asked = false;
     if (answer == NULL)
         return;
-    if (PQresultStatus(answer) != PGRES_TUPLES_OK || PQntuples(answer) != 1)
+    if (!ruleset_had(answer))
         ruleset_complain(worker, "ruleset_unusable", "the rules could not be had from the database",
                          database_complaint(answer), retry_mend(database_sqlstate(answer)));
     else
@@ -174,9 +279,11 @@ static void ruleset_due(struct loop_timer *timer)
     struct worker *worker = timer->owner;
 
     ruleset_refresh(worker);
+    ruleset_ask_primary(worker);
     if (worker->ruleset == NULL && !worker->ruleset_void)
         ruleset_recall(worker); /* the directory may be there by now */
-    loop_arm(&worker->loop, timer, worker->loop.now_us + (worker->suspect ? PROBE_US : REFRESH_US));
+    loop_arm(&worker->loop, timer,
+             worker->loop.now_us + (worker->suspect || worker->behind.is ? PROBE_US : REFRESH_US));
 }
 
 void ruleset_suspect(struct worker *worker)

@@ -65,7 +65,7 @@ static void worker_publish(struct worker *worker)
     atomic_store_explicit(&status->turned_us, worker->loop.now_us, memory_order_relaxed);
     atomic_store_explicit(&status->can_decide,
                           worker->decide.state == DATABASE_READY && worker->ruleset != NULL &&
-                              !worker->suspect,
+                              !worker->suspect && !worker->behind.is,
                           memory_order_relaxed);
     atomic_store_explicit(&status->can_log,
                           worker->log.state == DATABASE_READY &&

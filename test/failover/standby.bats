@@ -21,7 +21,10 @@ setup() {
     pair_setup
 }
 
-teardown() { load_stop; }
+teardown() {
+    load_stop
+    at_db "$STANDBY" "SELECT pg_wal_replay_resume()" >/dev/null || true
+}
 
 @test "the standby is lost in mid-traffic: the primary decides, and nobody notices" {
     load_start
@@ -40,8 +43,44 @@ teardown() { load_stop; }
     complete
 }
 
-# routed: where a webhook about jobs goes now
-routed() {
-    post "$(text 'I need a job')" -H "X-Hub-Signature-256: sha256=$SIGNATURE"
-    answer_header X-Routed-To
+# unified_until SINCE: ms from that moment to when the last webhook that went to unified was sent; 0 when there is none
+unified_until() {
+    awk -F '\t' -v since="$(seconds "$LOAD_BEGAN" "$1")" '$5 == "wa-webhook-unified" && $8 > since { last = $8 - since }
+        END { printf "%d\n", last * 1000 }' "$BATS_TEST_TMPDIR/answers"
+}
+
+@test "the kill switch at the primary: the standby decides by it as soon as it is replayed" {
+    local thrown
+    load_start
+    sleep 1.5
+    sql "SELECT set_routing_enabled(false)" >/dev/null
+    thrown=$EPOCHREALTIME
+    sleep 1
+    nobody_noticed
+    figure "the last webhook went to unified $(unified_until "$thrown") ms after the kill switch had returned"
+    between "$(unified_until "$thrown")" 0 500 'ms until nothing goes to unified'
+    between "$(grep -c wa-webhook-unified "$BATS_TEST_TMPDIR/answers")" 50 1000 'webhooks to unified before'
+    complete
+}
+
+@test "the kill switch at the primary, and a standby that is minutes behind: the forwarders hear of it from the primary" {
+    local thrown
+    load_start
+    sleep 1.5
+    at_db "$STANDBY" "SELECT pg_wal_replay_pause()" >/dev/null
+    sql "SELECT set_routing_enabled(false)" >/dev/null
+    thrown=$EPOCHREALTIME
+    both_tell() { (($(all_events database_behind) >= 2)); }
+    wait_until 10 both_tell
+    at 1 health_is degraded
+    at 1 ready_is 200
+    equal "$(at_db "$STANDBY" "SELECT enabled FROM get_current_routing_config()")" t 'at the standby'
+    at_db "$STANDBY" "SELECT pg_wal_replay_resume()" >/dev/null
+    wait_until 10 both_healthy
+    equal "$(all_events database_caught_up)" 2
+    nobody_noticed
+    figure "the last webhook went to unified $(unified_until "$thrown") ms after the kill switch had returned"
+    between "$(unified_until "$thrown")" 0 1500 'ms until nothing goes to unified'
+    between "$(grep -c wa-webhook-unified "$BATS_TEST_TMPDIR/answers")" 50 1000 'webhooks to unified before'
+    complete
 }
