@@ -4,7 +4,8 @@
  * (https://prometheus.io/docs/instrumenting/exposition_formats/). Pure.
  *
  * A family whose words are known beforehand is shown with all of them from the beginning, so that a
- * first error is an increase; one that names targets, domains or codes shows those that there were.
+ * first error is an increase; one that names targets, domains or codes shows those that there were,
+ * a target at once with every outcome.
  */
 #include <stdio.h>
 #include <string.h>
@@ -209,21 +210,31 @@ static void write_decisions(const struct text *text)
             write_decided(text, domain, reason);
 }
 
+/* Of a target and side that there were attempts at, every outcome. */
+static void write_outcomes(const struct text *text, size_t target, size_t side)
+{
+    const metric_cell *cells = text->total->attempts[target][side];
+    struct label labels[LABELS_MOST] = {{"target", metric_name(&text->total->targets, target)},
+                                        {"routed_to", SIDE_WORDS[side]},
+                                        {"status", NULL},
+                                        {"outcome", NULL}};
+    uint64_t count = 0;
+
+    for (size_t outcome = 0; outcome < ATTEMPT_OUTCOME_COUNT; outcome++)
+        count += metric_read(&cells[outcome]);
+    for (size_t outcome = 0; count > 0 && outcome < ATTEMPT_OUTCOME_COUNT; outcome++)
+    {
+        labels[2].value = outcome == OUTCOME_SUCCESS ? "success" : "error";
+        labels[3].value = OUTCOME_WORDS[outcome];
+        put_one(text, labels, &cells[outcome]);
+    }
+}
+
 static void write_attempts(const struct text *text)
 {
-    const struct metrics *total = text->total;
-
-    for (size_t target = 0; target <= total->targets.count; target++)
+    for (size_t target = 0; target <= text->total->targets.count; target++)
         for (size_t side = 0; side < METRIC_SIDE_COUNT; side++)
-            for (size_t outcome = 0; outcome < ATTEMPT_OUTCOME_COUNT; outcome++)
-                if (metric_read(&total->attempts[target][side][outcome]) != 0)
-                    put_one(text,
-                            (struct label[LABELS_MOST]){
-                                {"target", metric_name(&total->targets, target)},
-                                {"routed_to", SIDE_WORDS[side]},
-                                {"status", outcome == OUTCOME_SUCCESS ? "success" : "error"},
-                                {"outcome", OUTCOME_WORDS[outcome]}},
-                            &total->attempts[target][side][outcome]);
+            write_outcomes(text, target, side);
 }
 
 static void write_attempt_seconds(const struct text *text)

@@ -146,6 +146,45 @@ mixed_load() {
     equal "$(value attempts_total)" 0
 }
 
+@test "with a worker that is stuck it answers, and says so" {
+    local thread tracer
+    skip_sanitized "it is traced already"
+    own_forwarder --workers 2
+    # The process' own thread serves the admin listener; the last one started is a worker.
+    thread=$(basename "$(find "/proc/$(forwarder_pid)/task" -mindepth 1 -maxdepth 1 | sort -V | tail -n 1)")
+    strace -qq -o /dev/null -e trace=epoll_wait -e inject=epoll_wait:delay_enter=8s -p "$thread" 3>&- &
+    tracer=$!
+    is_stuck() { [[ $(value turn_age_seconds) =~ ^[5-9] ]]; }
+    wait_until 8 is_stuck || {
+        kill "$tracer"
+        return 1
+    }
+    promtool check metrics < <(metrics)
+    kill "$tracer"
+    wait "$tracer" || true
+}
+
+@test "nothing of a sender or a message is in it" {
+    local number wamid
+    routing 50
+    "$LOAD" --url "$FORWARDER_URL/" --requests 50 --first 9500000 >/dev/null
+    wait_logged 50
+    metrics >"$BATS_TEST_TMPDIR/metrics"
+    number=$(sql "SELECT from_number FROM webhook_routing_logs WHERE from_number IS NOT NULL LIMIT 1")
+    wamid=$(sql "SELECT message_id FROM webhook_routing_logs WHERE message_id IS NOT NULL LIMIT 1")
+    [[ -n $number && -n $wamid ]]
+    run -1 grep -F -e "$number" -e "$wamid" -e wamid "$BATS_TEST_TMPDIR/metrics"
+    # Labels hold words, codes, names of functions, and bounds of buckets.
+    sed 's/le="[^"]*"//' "$BATS_TEST_TMPDIR/metrics" >"$BATS_TEST_TMPDIR/labels"
+    run -1 grep -E '="[^"]*[0-9]{5}' "$BATS_TEST_TMPDIR/labels"
+}
+
+@test "the sample ratio is asked for, and what these tests have taken out of the log is found" {
+    audited() { [[ $(value sample_ratio_age_seconds) != 0 ]]; }
+    wait_until 40 audited
+    (($(value sample_ratio_findings) > 0))
+}
+
 # server ARGUMENT...: what pg_ctl does to the cluster; it must hold none of bats' descriptors open
 server() {
     as_cluster_user "$(pg_config --bindir)/pg_ctl" -D "$CLUSTER_HOME/data" -w -t 60 "$@" >/dev/null 3>&- 4>&-
@@ -175,46 +214,6 @@ server() {
     equal "$(samples database_links_up link)" $'decide|2\nlog|2\nmaintenance|1'
     (($(value database_connects_total) >= 10))
     [[ $(value log_oldest_waiting_seconds) == 0* ]]
-}
-
-@test "with a worker that is stuck it answers, and says so" {
-    local thread tracer
-    skip_sanitized "it is traced already"
-    own_forwarder --workers 2
-    # The process' own thread serves the admin listener; the last one started is a worker.
-    thread=$(basename "$(find "/proc/$(forwarder_pid)/task" -mindepth 1 -maxdepth 1 | sort -V | tail -n 1)")
-    strace -qq -o /dev/null -e trace=epoll_wait -e inject=epoll_wait:delay_enter=8s -p "$thread" 3>&- &
-    tracer=$!
-    sleep 7
-    run -0 metrics
-    [[ $(value turn_age_seconds) =~ ^[5-9] ]] || {
-        echo "turn_age_seconds: $(value turn_age_seconds)"
-        kill "$tracer"
-        return 1
-    }
-    kill "$tracer"
-    wait "$tracer" || true
-}
-
-@test "nothing of a sender or a message is in it" {
-    local number wamid
-    routing 50
-    "$LOAD" --url "$FORWARDER_URL/" --requests 50 --first 9500000 >/dev/null
-    wait_logged 50
-    metrics >"$BATS_TEST_TMPDIR/metrics"
-    number=$(sql "SELECT from_number FROM webhook_routing_logs WHERE from_number IS NOT NULL LIMIT 1")
-    wamid=$(sql "SELECT message_id FROM webhook_routing_logs WHERE message_id IS NOT NULL LIMIT 1")
-    [[ -n $number && -n $wamid ]]
-    run -1 grep -F -e "$number" -e "$wamid" -e wamid "$BATS_TEST_TMPDIR/metrics"
-    # Labels hold words, codes, names of functions, and bounds of buckets.
-    sed 's/le="[^"]*"//' "$BATS_TEST_TMPDIR/metrics" >"$BATS_TEST_TMPDIR/labels"
-    run -1 grep -E '="[^"]*[0-9]{5}' "$BATS_TEST_TMPDIR/labels"
-}
-
-@test "the sample ratio is asked for, and what these tests have taken out of the log is found" {
-    audited() { [[ $(value sample_ratio_age_seconds) != 0 ]]; }
-    wait_until 40 audited
-    (($(value sample_ratio_findings) > 0))
 }
 
 @test "the reference has every metric, and no other" {
