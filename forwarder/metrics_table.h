@@ -160,7 +160,8 @@
 /* decided_by */
 #define METRIC_DECIDERS(X)                                                                         \
     X(DATABASE, "database", "route_decide() in the database")                                      \
-    X(LAST_RULES, "last_rules", "the forwarder, by the last rules: the database did not answer")   \
+    X(LAST_RULES, "last_rules",                                                                    \
+      "the forwarder, by the last rules: the database does not answer, or lags behind them")       \
     X(NO_RULES, "no_rules", "the forwarder, to --default-target: there have never been any rules")
 
 /* outcome */
