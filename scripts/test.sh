@@ -29,6 +29,7 @@ readonly GROUPS_KNOWN=(
     "faults      everything that can go wrong around a webhook, by the catalogue in test/faults (bats)"
     "failover    two forwarders behind haproxy, primary and standby, and the loss of each (bats)"
     "monitoring  /metrics, and the kit for Prometheus and Grafana against a live Prometheus (bats)"
+    "page        the status page in a real browser (bats, chromium)"
     "sanitize    e2e with the forwarder under the sanitizers; with --long faults, and data races"
     "quickstart  the first command a newcomer types (bats)"
     "packages    what is installed and taken away again (bats)"
@@ -473,6 +474,14 @@ group_monitoring() {
     there_are 'test/monitoring/*.bats' || return 0
     built || return 0
     bats_tests test/monitoring
+}
+
+group_page() {
+    need build run bats npm chromium || return 0
+    there_are 'test/page/*.bats' || return 0
+    built || return 0
+    check "uPlot is built in" make -s -f Makefile.programs UPLOT=yes forwarder
+    UPLOT=yes bats_tests test/page
 }
 
 # sanitized NAME KINDS PATH: bats tests with a forwarder that is built with these sanitizers. What they

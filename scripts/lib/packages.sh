@@ -43,6 +43,9 @@ packages_of() {
         wrk | strace | systemd | faketime | haproxy) echo "$1" ;;
         promtool) echo "prometheus" ;;
         debootstrap) echo "debootstrap zstd" ;;
+        # Nobody who has node from elsewhere is given Debian's beside it: the two exclude each other.
+        npm) command -v npm >/dev/null || echo "nodejs npm" ;;
+        chromium) echo "chromium fonts-dejavu-core" ;;
         *) die "no packages are listed for $1" ;;
     esac
 }
