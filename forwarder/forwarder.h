@@ -384,6 +384,8 @@ struct worker_status
     _Atomic bool can_decide;    /* the database decides: link up and prompt, rules known */
     _Atomic bool can_log;       /* the database takes the log: link up and not late */
     _Atomic bool can_spool;     /* the spool takes decisions */
+    /* Since when it has had no link to the database that is open; 0: it has one. loop_clock(). */
+    _Atomic uint64_t linkless_us;
 };
 
 enum worker_order

@@ -44,7 +44,7 @@ struct status
     bool linked;              /* the link is open, or being opened */
     struct loop_timer closer; /* nobody has asked for a while */
     struct loop_timer patience;
-    uint64_t opened_us, started_us;
+    uint64_t opened_us;
 
     struct status_question questions[STATUS_SECTIONS];
     PGresult *results[STATUS_SECTIONS]; /* what was said last */
@@ -240,7 +240,6 @@ struct status *status_open(struct loop *loop, const struct options *options,
         return NULL;
     status->loop = loop;
     status->options = options;
-    status->started_us = loop_clock();
     for (int section = 0; section < STATUS_SECTIONS; section++)
         status->questions[section] =
             (struct status_question){status, (enum status_section_id) section};
@@ -319,73 +318,31 @@ void status_wait(const struct admin *admin, struct MHD_Connection *connection)
 
 /* ---- what is shown ---- */
 
-/* Adds a worker's breakers that are not closed. */
-static void gather_breakers(struct status_forwarder *forwarder, const struct breaker_table *table)
+/* The workers have known for longer than the page that there is no database: it was not asked. */
+static int64_t status_since(const struct status *status, const struct status_view *view)
 {
-    size_t count = atomic_load_explicit(&table->count, memory_order_acquire);
+    int64_t down = view->now - view->forwarder.link_down_s;
 
-    for (size_t i = 0; i < count; i++)
-    {
-        const struct breaker *breaker = &table->breakers[i];
-        int state = atomic_load_explicit(&breaker->state, memory_order_relaxed);
-        size_t place = 0;
-
-        if (state == BREAKER_CLOSED)
-            continue;
-        while (place < forwarder->breaker_count &&
-               strcmp(forwarder->breakers[place].target, breaker->target) != 0)
-            place++;
-        if (place == STATUS_BREAKERS)
-            return;
-        if (place == forwarder->breaker_count)
-        {
-            forwarder->breaker_count++;
-            strcpy(forwarder->breakers[place].target, breaker->target);
-        }
-        /* An open one says more than one that is being probed. */
-        if (forwarder->breakers[place].state == NULL || state == BREAKER_OPEN)
-            forwarder->breakers[place].state = breaker_state_name((enum breaker_state) state);
-        forwarder->breakers[place].workers++;
-    }
-}
-
-static void gather_workers(struct status_forwarder *forwarder, const struct admin *admin)
-{
-    for (size_t i = 0; i < admin->worker_count; i++)
-    {
-        const struct worker *worker = &admin->workers[i];
-
-        forwarder->deciding += atomic_load(&worker->status.can_decide);
-        forwarder->logging += atomic_load(&worker->status.can_log);
-        forwarder->spooling += atomic_load(&worker->status.can_spool);
-        gather_breakers(forwarder, &worker->breakers);
-    }
+    return status->unreachable && view->forwarder.link_down_s >= 0 && down < status->problem_since
+               ? down
+               : status->problem_since;
 }
 
 static void status_look(const struct admin *admin, struct status_view *view)
 {
     const struct status *status = admin->status;
-    uint64_t now_us = loop_clock();
 
     *view = (struct status_view){.now = time(NULL), .data_age_s = -1};
-    view->forwarder =
-        (struct status_forwarder){.problem = admin_ready(admin),
-                                  .workers = admin->worker_count,
-                                  .link_down_s = -1,
-                                  .uptime_s = (int64_t) ((now_us - status->started_us) / 1000000),
-                                  .ruleset_age_s = -1,
-                                  .spool_bytes = -1,
-                                  .unstored_rows = -1};
-    gather_workers(&view->forwarder, admin);
+    status_gather(admin, &view->forwarder);
     for (int section = 0; section < STATUS_SECTIONS; section++)
         view->results[section] = status->results[section];
     if (status->told_us != 0)
-        view->data_age_s = (int64_t) ((now_us - status->told_us) / 1000000);
+        view->data_age_s = (int64_t) ((loop_clock() - status->told_us) / 1000000);
     if (status->problem[0] != '\0')
         view->problem = status->problem;
     view->mend = status->mend;
     view->unreachable = status->unreachable;
-    view->problem_since = status->problem_since;
+    view->problem_since = status_since(status, view);
 }
 
 /* ---- the routes ---- */

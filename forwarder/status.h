@@ -111,7 +111,7 @@ struct status_forwarder
     int64_t link_down_s; /* so long has no worker had a link that works; -1: one has */
     int64_t uptime_s;
     int64_t config_version; /* of the last rules; 0: none have ever been had */
-    int64_t ruleset_age_s;  /* since the database confirmed them; -1: it never did */
+    int64_t ruleset_age_s;  /* since the database confirmed them, or since the start */
     int64_t spool_bytes;    /* on the disk; -1: unknown */
     int64_t unstored_rows;  /* log rows that the database does not have yet */
     struct status_breaker breakers[STATUS_BREAKERS];
@@ -237,6 +237,9 @@ void status_offer(struct status *status, struct secrets *secrets);
 /* Once a turn of the loop, before admin_turn(). */
 void status_turn(struct status *status);
 void status_close(struct status *status);
+
+/* status_gather.c: by the main thread. */
+void status_gather(const struct admin *admin, struct status_forwarder *forwarder);
 
 /* Routes (admin.c). The first says whether the page can be written now; otherwise the answer is
  * being waited for, a second at most, and status_wait() takes the connection, suspended. */

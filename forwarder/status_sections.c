@@ -44,8 +44,8 @@ static const struct status_column GATES[] = {
 static const struct status_column SPLIT[] = {
     {"domain", "domain", STATUS_TEXT},          {"state", "state", STATUS_TEXT},
     {"planned_pct", "planned", STATUS_PERCENT}, {"actual_pct", "actual", STATUS_PERCENT},
-    {"share", "on unified", STATUS_BAR},        {"unified", "unified", STATUS_COUNT},
-    {"requests", "of requests", STATUS_COUNT},
+    {"share", "on unified", STATUS_BAR},        {"unified", NULL, STATUS_COUNT},
+    {"requests", "requests", STATUS_COUNT},
 };
 
 static const struct status_column HEALTH[] = {

@@ -164,21 +164,36 @@ static void put_issue(struct status_verdict *verdict, const struct status_view *
     put_health(&verdict->proof, view, row, "error_rate_high", " %.");
 }
 
-static bool judge_bad_side(const struct status_view *view, struct status_verdict *verdict,
-                           const char *severity, enum status_level level, const char *unified,
-                           const char *elsewhere)
+/* The first row of this severity, one of unified rather than of another side; -1: there is none. */
+static int bad_row(const struct status_view *view, const char *severity)
 {
+    int found = -1;
+
     for (int row = 0; row < status_rows(view, STATUS_HEALTH); row++)
     {
         if (!status_is(view, STATUS_HEALTH, row, "severity", severity))
             continue;
-        verdict->level = level;
-        writer_string(&verdict->headline,
-                      status_is(view, STATUS_HEALTH, row, "side", "unified") ? unified : elsewhere);
-        put_issue(verdict, view, row);
-        return true;
+        if (status_is(view, STATUS_HEALTH, row, "side", "unified"))
+            return row;
+        if (found < 0)
+            found = row;
     }
-    return false;
+    return found;
+}
+
+static bool judge_bad_side(const struct status_view *view, struct status_verdict *verdict,
+                           const char *severity, enum status_level level, const char *unified,
+                           const char *elsewhere)
+{
+    int row = bad_row(view, severity);
+
+    if (row < 0)
+        return false;
+    verdict->level = level;
+    writer_string(&verdict->headline,
+                  status_is(view, STATUS_HEALTH, row, "side", "unified") ? unified : elsewhere);
+    put_issue(verdict, view, row);
+    return true;
 }
 
 /* Whether a side is in trouble: the worst verdict of all, in words. */

@@ -58,6 +58,17 @@ static uint64_t worker_run_http(struct worker *worker)
                 : worker->loop.now_us + LONGEST_TURN_US;
 }
 
+static void worker_publish_link(struct worker *worker)
+{
+    bool linked = worker->decide.state == DATABASE_READY || worker->log.state == DATABASE_READY;
+    _Atomic uint64_t *since = &worker->status.linkless_us;
+
+    if (linked)
+        atomic_store_explicit(since, 0, memory_order_relaxed);
+    else if (atomic_load_explicit(since, memory_order_relaxed) == 0)
+        atomic_store_explicit(since, worker->loop.now_us, memory_order_relaxed);
+}
+
 static void worker_publish(struct worker *worker)
 {
     struct worker_status *status = &worker->status;
@@ -72,6 +83,7 @@ static void worker_publish(struct worker *worker)
                               database_lag(&worker->log) <= LOG_LATE_US,
                           memory_order_relaxed);
     atomic_store_explicit(&status->can_spool, spool_usable(worker->spool), memory_order_relaxed);
+    worker_publish_link(worker);
 }
 
 static bool worker_has_work(const struct worker *worker)
