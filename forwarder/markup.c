@@ -163,17 +163,23 @@ void markup_instant(struct writer *writer, int64_t seconds)
     writer_string(writer, text);
 }
 
-void markup_time(struct writer *writer, int64_t seconds, int64_t now)
+void markup_moment(struct writer *writer, int64_t seconds, int64_t now)
 {
     struct tm parts;
     char text[64] = "";
 
-    writer_string(writer, "<time datetime=\"");
-    markup_instant(writer, seconds);
-    writer_string(writer, "\">");
     if (markup_calendar(seconds, &parts) && seconds / 86400 == now / 86400)
         (void) strftime(text, sizeof text, "%H:%M:%S UTC", &parts);
     else if (markup_calendar(seconds, &parts))
         (void) strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &parts);
-    writer_print(writer, "%s</time>", text);
+    writer_string(writer, text);
+}
+
+void markup_time(struct writer *writer, int64_t seconds, int64_t now)
+{
+    writer_string(writer, "<time datetime=\"");
+    markup_instant(writer, seconds);
+    writer_string(writer, "\">");
+    markup_moment(writer, seconds, now);
+    writer_string(writer, "</time>");
 }

@@ -27,7 +27,9 @@ void markup_number(struct writer *writer, const char *number);
 void markup_duration(struct writer *writer, int64_t seconds);
 /* "2026-01-31T12:00:00Z" of so many seconds since 1970. */
 void markup_instant(struct writer *writer, int64_t seconds);
-/* <time datetime="...">12:00:00 UTC</time>, with the date unless it is that of `now`. */
+/* "12:00:00 UTC", with the date instead of the seconds unless it is that of `now`. */
+void markup_moment(struct writer *writer, int64_t seconds, int64_t now);
+/* <time datetime="...">12:00:00 UTC</time>, as markup_moment() writes it. */
 void markup_time(struct writer *writer, int64_t seconds, int64_t now);
 
 #endif /* MARKUP_H */

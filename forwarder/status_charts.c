@@ -24,7 +24,7 @@ struct chart_limit
 {
     double value; /* 0: that of the configuration, from the step's column */
     const char *column, *name, *class;
-    bool at_end; /* its name stands at the right */
+    bool at_end; /* its name stands at the right, beneath the line; else at the left, above it */
 };
 
 struct chart
@@ -129,8 +129,8 @@ static void put_limit(struct writer *writer, const struct status_view *view,
     writer_print(writer,
                  "<line class=\"limit %s\" x1=\"0\" x2=\"100%%\" y1=\"%.1f%%\" y2=\"%.1f%%\"/>",
                  limit->class, height, height);
-    writer_print(writer, "<text class=\"limit %s\" x=\"%s\" y=\"%.1f%%\" dy=\"-3\"%s>%s",
-                 limit->class, limit->at_end ? "100%" : "0", height,
+    writer_print(writer, "<text class=\"limit %s\" x=\"%s\" y=\"%.1f%%\" dy=\"%d\"%s>%s",
+                 limit->class, limit->at_end ? "100%" : "0", height, limit->at_end ? 12 : -3,
                  limit->at_end ? " text-anchor=\"end\"" : "", limit->name);
     if (limit->column != NULL)
         writer_print(writer, " %g %s", value, chart->unit);

@@ -83,7 +83,7 @@ static void judge_refused(const struct status_view *view, struct status_verdict 
 static void put_since(struct writer *writer, const struct status_view *view)
 {
     writer_string(writer, " since ");
-    markup_instant(writer, view->problem_since);
+    markup_moment(writer, view->problem_since, view->now);
     writer_string(writer, ", for ");
     markup_duration(writer, view->now - view->problem_since);
 }
@@ -115,8 +115,10 @@ static void judge_unreachable(const struct status_view *view, struct status_verd
                       "Webhooks are answered: there have never been any rules, so "
                       "that the default function gets them all.");
     write_data_age(view, &verdict->detail);
-    if (view->mend != NULL)
-        writer_string(&verdict->advice, view->mend);
+    writer_string(&verdict->advice,
+                  view->mend != NULL
+                      ? view->mend
+                      : "The forwarder's log says why, and what mends it: database_unreachable.");
 }
 
 static void judge_silent(const struct status_view *view, struct status_verdict *verdict)

@@ -255,6 +255,7 @@ farewell() {
     title "Everything is running"
     step forwarder "$FORWARDER_URL   (what Meta would call)"
     step admin "$ADMIN_URL/readyz"
+    step status "$ADMIN_URL/status"
     step functions "$FUNCTIONS_URL/_standin/report"
     title "Try"
     cat <<EOT

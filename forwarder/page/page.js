@@ -159,7 +159,7 @@ function drawLimits(figure, unit) {
             ctx.stroke();
             ctx.textAlign = right ? 'right' : 'left';
             ctx.fillText(kind === 'meta' ? words : words + ' ' + value + ' ' + unit,
-                bbox.left + (right ? bbox.width - 4 : 4), y - 3 * devicePixelRatio);
+                bbox.left + (right ? bbox.width - 4 : 4), y + (right ? 12 : -3) * devicePixelRatio);
         }
         ctx.restore();
     };
