@@ -4,6 +4,8 @@
 # The status page in a real browser (scenarios.js), with a real database, functions and forwarder behind it.
 # Screenshots are in build/test/page/, for people to look at.
 
+bats_require_minimum_version 1.5.0
+
 setup_file() {
     load ../e2e/helper
     stack_start page
@@ -87,7 +89,7 @@ look() { node "$REPOSITORY/test/page/browser.js" "$1"; }
         'jobs marketplace property'
     equal "$(jq -r '.forwarder | [.workers, .workers_deciding, .config_version] | join(" ")' \
         "$BATS_TEST_TMPDIR/status.json")" "1 1 $(sql "SELECT max(version) FROM webhook_routing_config")"
-    ! grep -E '25078|wamid' "$BATS_TEST_TMPDIR/status.json"
+    run ! grep -E '25078|wamid' "$BATS_TEST_TMPDIR/status.json"
 }
 
 # asked: how often the database was asked for the step
@@ -136,9 +138,9 @@ asked() { sql "SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE 
     sql "SELECT update_routing_percentage(100, 'all of them')" >/dev/null
     wait_rules
     behave 'name=wa-webhook-unified&status=500'
-    local i
-    for i in {1..6}; do
-        post "$(text 'I am looking for a job')"
+    local try
+    for try in first second third fourth fifth sixth; do
+        post "$(text "I am looking for a $try job")"
     done
     behave 'name=wa-webhook-unified&status=200'
     look breaker
