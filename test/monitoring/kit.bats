@@ -144,12 +144,14 @@ metric_names() {
         jq -e '.data.result[0].value[1] | tonumber | . > 0.4 and . < 0.6'
 }
 
-@test "the same queries in the documentation" {
-    local expression
+@test "it understands the queries of the documentation" {
+    local expression count=0
     while IFS= read -r expression; do
-        [[ -n $expression ]] || continue
         equal "$(query "$expression" | jq -r .status)" success "$expression"
-    done < <(awk '/^```promql$/ { inside = 1; next } /^```$/ { inside = 0 } inside' docs/*.md)
+        count=$((count + 1))
+    done < <(awk '/^```promql$/ { inside = 1; next } inside && /^```$/ { inside = 0; print ""; next }
+        inside { printf "%s ", $0 }' docs/*.md)
+    ((count > 10))
 }
 
 @test "a real Prometheus takes the rules; when the forwarder ends, an alert is on its way" {
