@@ -108,7 +108,7 @@ clients_complain(void *context, const char *format, va_list arguments)
 
     vsnprintf(text, sizeof text, format, arguments);
     text[strcspn(text, "\r\n")] = '\0';
-    if (log_begin_limited(&line, LOG_DEBUG, "http", "libmicrohttpd says", &worker->refusals))
+    if (log_begin_limited(&line, LOG_DEBUG, EVENT_HTTP, "libmicrohttpd says", &worker->refusals))
     {
         log_text(&line, "detail", text);
         log_end(&line);

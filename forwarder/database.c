@@ -33,7 +33,7 @@ static void database_report_lost(struct database *database, const char *detail, 
 {
     struct log_line line;
 
-    if (log_begin_limited(&line, LOG_WARNING, "database_lost",
+    if (log_begin_limited(&line, LOG_WARNING, EVENT_DATABASE_LOST,
                           "a connection to the database broke or was given up", &database->limiter))
         database_finish_report(database, &line, detail, mend);
 }
@@ -43,7 +43,7 @@ static void database_report_down(struct database *database, const char *detail, 
 {
     struct log_line line;
 
-    if (log_begin_lasting(&line, LOG_WARNING, "database_unreachable",
+    if (log_begin_lasting(&line, LOG_WARNING, EVENT_DATABASE_UNREACHABLE,
                           "no connection to the database", detail, &database->down))
         database_finish_report(database, &line, detail,
                                mend != NULL ? mend : retry_mend_connection(detail));
@@ -233,7 +233,8 @@ static void database_all_prepared(void *context, PGresult *result)
         database->state = DATABASE_READY;
         database->ready_us = database->loop->now_us;
         database->connects++;
-        if (log_begin(&line, LOG_INFO, "database_ready", "a connection to the database is open"))
+        if (log_begin(&line, LOG_INFO, EVENT_DATABASE_READY,
+                      "a connection to the database is open"))
         {
             log_text(&line, "link", database->link);
             log_text(&line, "host", PQhost(database->connection));
@@ -287,7 +288,7 @@ static void database_noticed(void *context, const PGresult *notice)
     struct database *database = context;
     struct log_line line;
 
-    if (!log_begin_limited(&line, LOG_INFO, "database_notice", "the database has a remark",
+    if (!log_begin_limited(&line, LOG_INFO, EVENT_DATABASE_NOTICE, "the database has a remark",
                            &database->limiter))
         return;
     log_text(&line, "link", database->link);

@@ -40,7 +40,7 @@ void decide_forget(struct request *request)
 
 /* ---- carrying a decision out ---- */
 
-static void decide_without(struct request *request, const char *event, const char *why,
+static void decide_without(struct request *request, enum log_event event, const char *why,
                            const char *mend);
 
 /* Deliveries are planned, or the client has to come again. */
@@ -50,7 +50,7 @@ static void decide_carry_out(struct request *request, struct plan *plan, bool go
     {
         plan_give_up(plan);
         if (plan->differs) /* never so with the engine here */
-            decide_without(request, "items_differ",
+            decide_without(request, EVENT_ITEMS_DIFFER,
                            "the database counts the items of a webhook otherwise: is the extension "
                            "of another version?",
                            NULL);
@@ -162,7 +162,7 @@ static void decide_here(struct request *request)
 /* ---- by the database ---- */
 
 /* It does not decide this one. */
-static void decide_without(struct request *request, const char *event, const char *why,
+static void decide_without(struct request *request, enum log_event event, const char *why,
                            const char *mend)
 {
     struct log_line line;
@@ -186,7 +186,7 @@ void decide_expired(struct request *request)
     /* A large body may take long by itself. */
     if (!decide_is_large(request))
         ruleset_suspect(request->worker);
-    decide_without(request, "decide_timeout", "the database did not answer in time", NULL);
+    decide_without(request, EVENT_DECIDE_TIMEOUT, "the database did not answer in time", NULL);
 }
 
 /* ---- asking ---- */
@@ -213,7 +213,7 @@ static void decide_ask_both(struct request *request)
     question->tickets[0] = question->tickets[1] = UINT64_MAX;
     if (!decide_ask(request, "decide", decide_answered, &question->tickets[0]) ||
         (several && !decide_ask(request, "items", items_answered, &question->tickets[1])))
-        decide_without(request, "decide_refused", "no room for another question", NULL);
+        decide_without(request, EVENT_DECIDE_REFUSED, "no room for another question", NULL);
     else
         question->awaited = several ? 2 : 1;
 }
@@ -301,12 +301,12 @@ static bool decide_usable(struct request *request, const PGresult *answer)
         return true;
     if (answer == NULL)
     {
-        decide_without(request, "decide_failed", "the connection to the database broke", NULL);
+        decide_without(request, EVENT_DECIDE_FAILED, "the connection to the database broke", NULL);
         return false;
     }
     if (retry_needs_connection(database_sqlstate(answer)))
         database_condemn(request->question.link, PQresultErrorMessage(answer));
-    decide_without(request, "decide_failed", database_complaint(answer),
+    decide_without(request, EVENT_DECIDE_FAILED, database_complaint(answer),
                    retry_mend(database_sqlstate(answer)));
     return false;
 }
@@ -319,7 +319,7 @@ static bool decide_understood(struct request *request, const PGresult *answer,
     for (int row = 0; row < PQntuples(answer); row++)
         if (!decision_read(decide_row(answer, row), decided, version))
         {
-            decide_without(request, "decide_failed",
+            decide_without(request, EVENT_DECIDE_FAILED,
                            "the database answered without a target, or in another form: is the "
                            "extension of another version?",
                            NULL);

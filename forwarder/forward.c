@@ -124,8 +124,8 @@ static void forward_report(const struct delivery *delivery, unsigned status, con
     struct log_line line;
 
     if (*why == '\0' ||
-        !log_begin_limited(&line, LOG_WARNING, "attempt_failed", "a function did not answer 2xx",
-                           &delivery->worker->failures))
+        !log_begin_limited(&line, LOG_WARNING, EVENT_ATTEMPT_FAILED,
+                           "a function did not answer 2xx", &delivery->worker->failures))
         return;
     log_text(&line, "webhook", delivery->attempt.webhook);
     log_text(&line, "side", delivery->attempt.side);
@@ -144,7 +144,7 @@ static void forward_report_breaker(struct worker *worker, const struct breaker *
 
     if (state == BREAKER_OPEN)
         metrics_target(worker, breaker->target, worker->metrics.openings);
-    if (!log_begin(&line, LOG_WARNING, "breaker", "a function's breaker has changed"))
+    if (!log_begin(&line, LOG_WARNING, EVENT_BREAKER, "a function's breaker has changed"))
         return;
     log_text(&line, "webhook", breaker->target);
     log_text(&line, "state", breaker_state_name(state));

@@ -26,7 +26,7 @@
  *     delivery.c   the same for a delivery              compose.c   the request to a function
  *     spool.c      the durable log in files (spool.h)   keep.c      the last rules in a file
  *     maintenance.c  the log's upkeep
- *     log.c        JSON lines to stderr                 upstream.c  connections to functions
+ *     log.c        JSON lines to stderr (events.h)     upstream.c  connections to functions
  *     database.c   a libpq connection that heals itself ruleset.c   the rules in force
  *     gate.c       what a header must not hold          uri.c       path and query
  *     greeting.c   GET: verification and health         rows.c      rows as binary arrays

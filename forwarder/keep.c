@@ -36,7 +36,7 @@ static void keep_complain(const char *what)
 {
     struct log_line line;
 
-    if (complained || !log_begin(&line, LOG_WARNING, "ruleset_not_kept",
+    if (complained || !log_begin(&line, LOG_WARNING, EVENT_RULESET_NOT_KEPT,
                                  "the rules could not be written to the spool directory"))
         return;
     complained = true;

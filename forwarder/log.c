@@ -5,7 +5,10 @@
  */
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,8 +18,35 @@
 #define LOG_LIMIT 5
 
 static const char *const LEVELS[] = {"debug", "info", "warning", "error", "info"};
+/* syslog(3)'s numbers, as sd-daemon(3) writes them. */
+static const char *const PRIORITIES[] = {"<7>", "<6>", "<4>", "<3>", "<6>"};
+
+static const char *const EVENTS[] = {
+#define X(constant, word, levels, fields, meaning) word,
+    LOG_EVENTS(X)
+#undef X
+};
 
 static _Atomic int least_level = LOG_INFO;
+static bool to_journal;
+
+/* JOURNAL_STREAM is "DEVICE:INODE" of what systemd has connected (systemd.exec(5)). */
+void log_open(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat status;
+
+    to_journal = stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+                 fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device &&
+                 status.st_ino == inode;
+    unsetenv("JOURNAL_STREAM");
+}
+
+const char *log_event_word(enum log_event event)
+{
+    return EVENTS[event];
+}
 
 void log_set_level(enum log_level level)
 {
@@ -159,18 +189,20 @@ void log_real(struct log_line *line, const char *name, double value)
         line->length += (size_t) snprintf(line->text + line->length, 40, "%.3f", value);
 }
 
-bool log_begin(struct log_line *line, enum log_level level, const char *event, const char *message)
+bool log_begin(struct log_line *line, enum log_level level, enum log_event event,
+               const char *message)
 {
     char now[40];
 
     if ((int) level < atomic_load_explicit(&least_level, memory_order_relaxed))
         return false;
+    line->level = level;
     line->text[0] = '{';
     line->length = 1;
     log_timestamp(now, sizeof now);
     log_text(line, "time", now);
     log_text(line, "level", LEVELS[level]);
-    log_text(line, "event", event);
+    log_text(line, "event", log_event_word(event));
     log_text(line, "message", message);
     return true;
 }
@@ -183,7 +215,7 @@ static void log_suppressed(struct log_line *line, unsigned *suppressed)
     *suppressed = 0;
 }
 
-bool log_begin_limited(struct log_line *line, enum log_level level, const char *event,
+bool log_begin_limited(struct log_line *line, enum log_level level, enum log_event event,
                        const char *message, struct log_limiter *limiter)
 {
     uint64_t second = (uint64_t) time(NULL);
@@ -205,7 +237,7 @@ bool log_begin_limited(struct log_line *line, enum log_level level, const char *
     return true;
 }
 
-bool log_begin_lasting(struct log_line *line, enum log_level level, const char *event,
+bool log_begin_lasting(struct log_line *line, enum log_level level, enum log_event event,
                        const char *message, const char *what, struct log_lasting *lasting)
 {
     char kept[sizeof lasting->what];
@@ -227,16 +259,35 @@ bool log_begin_lasting(struct log_line *line, enum log_level level, const char *
     return true;
 }
 
+static void log_write(enum log_level level, const char *text, size_t length)
+{
+    const char *priority = to_journal ? PRIORITIES[level] : "";
+    const struct iovec parts[] = {{(void *) priority, strlen(priority)}, {(void *) text, length}};
+
+    /* There is nobody left to tell when stderr is gone. */
+    if (writev(STDERR_FILENO, parts, 2) < 0)
+        return;
+}
+
 void log_end(struct log_line *line)
 {
     line->text[line->length++] = '}';
     line->text[line->length++] = '\n';
-    /* There is nobody left to tell when stderr is gone. */
-    if (write(STDERR_FILENO, line->text, line->length) < 0)
-        return;
+    log_write(line->level, line->text, line->length);
 }
 
-void log_plain(enum log_level level, const char *event, const char *message)
+void log_failure(const char *sentence)
+{
+    char text[1024];
+    int length = snprintf(text, sizeof text - 1, "webhook-forwarder: %s", sentence);
+
+    if (length >= (int) sizeof text - 1)
+        length = (int) sizeof text - 2;
+    text[length] = '\n';
+    log_write(LOG_ERROR, text, (size_t) length + 1);
+}
+
+void log_plain(enum log_level level, enum log_event event, const char *message)
 {
     struct log_line line;
 

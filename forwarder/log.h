@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * log.h: what the forwarder says to its operator: one JSON object a line on stderr, written with
- * one write(). No body, no phone number and no secret ever goes in.
+ * one write(). No body, no phone number and no secret ever goes in. events.h has all that can be
+ * said.
+ *
+ * Where stderr leads to systemd's journal (JOURNAL_STREAM), each line begins with its priority as
+ * sd-daemon(3) has it, which the journal takes off: `journalctl -p warning` then knows the levels.
  *
  *     struct log_line line;
  *
- *     if (log_begin(&line, LOG_WARNING, "database_lost", "a connection to the database broke"))
+ *     if (log_begin(&line, LOG_WARNING, EVENT_DATABASE_LOST, "a connection to the database broke"))
  *     {
  *         log_text(&line, "link", link);
  *         log_end(&line);
@@ -18,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "events.h"
+
 enum log_level
 {
     LOG_DEBUG,
@@ -29,6 +35,7 @@ enum log_level
 
 struct log_line
 {
+    enum log_level level;
     size_t length;
     char text[2048]; /* longer lines lose fields, never their end */
 };
@@ -51,18 +58,25 @@ struct log_lasting
 
 #define LOG_LASTING_S 60 /* between two lines about a state that has not changed */
 
+/* Finds out where stderr leads, and takes JOURNAL_STREAM out of the environment. Once, before any
+ * thread and any line. */
+void log_open(void);
 void log_set_level(enum log_level level);
 bool log_parse_level(const char *text, int *level);
 
-/* False when the level is not written: then the line need not be made. `event` is a word for
- * machines, `message` a sentence for people. */
-bool log_begin(struct log_line *line, enum log_level level, const char *event, const char *message);
+/* The word of an event: for machines, and for good. */
+const char *log_event_word(enum log_event event);
+
+/* False when the level is not written: then the line need not be made. `message` is a sentence for
+ * people. */
+bool log_begin(struct log_line *line, enum log_level level, enum log_event event,
+               const char *message);
 /* The same, at most five a second for one limiter; the next line says how many were left out. */
-bool log_begin_limited(struct log_line *line, enum log_level level, const char *event,
+bool log_begin_limited(struct log_line *line, enum log_level level, enum log_event event,
                        const char *message, struct log_limiter *limiter);
 /* The same for a state that lasts and is found again and again: once, once more whenever `what`
  * (NULL: "") is not what it was, and else every LOG_LASTING_S. Who sees it end zeroes `lasting`. */
-bool log_begin_lasting(struct log_line *line, enum log_level level, const char *event,
+bool log_begin_lasting(struct log_line *line, enum log_level level, enum log_event event,
                        const char *message, const char *what, struct log_lasting *lasting);
 void log_text(struct log_line *line, const char *name, const char *value); /* NULL: null */
 void log_number(struct log_line *line, const char *name, int64_t value);
@@ -70,7 +84,10 @@ void log_real(struct log_line *line, const char *name, double value);
 void log_end(struct log_line *line);
 
 /* A line without fields. */
-void log_plain(enum log_level level, const char *event, const char *message);
+void log_plain(enum log_level level, enum log_event event, const char *message);
+/* Why the process ends before it could serve: a plain sentence for whoever has typed the command,
+ * an error for the journal. */
+void log_failure(const char *sentence);
 
 /* Appends `text` as a JSON string, quotes included, to a buffer that holds `length` of `size`
  * bytes; returns the new length, never beyond size. Bytes that are not UTF-8 become U+FFFD. */

@@ -41,7 +41,7 @@ struct process
 
 static int fail(int status, const char *problem)
 {
-    fprintf(stderr, "webhook-forwarder: %s\n", problem);
+    log_failure(problem);
     return status;
 }
 
@@ -51,7 +51,7 @@ static void process_stop(struct process *process)
 {
     process->stops++;
     process->admin.draining = true;
-    log_plain(LOG_INFO, process->stops == 1 ? "draining" : "aborting",
+    log_plain(LOG_INFO, process->stops == 1 ? EVENT_DRAINING : EVENT_ABORTING,
               process->stops == 1 ? "asked to stop: finishing what is in hand"
                                   : "asked to stop again: ending at once");
     notify_send(&process->notify, "STOPPING=1\nSTATUS=finishing what is in hand");
@@ -111,7 +111,7 @@ static void process_announce(const struct process *process)
 
     listen_describe(process->listeners[0], public, sizeof public);
     listen_describe(process->admin_fd, admin, sizeof admin);
-    if (!log_begin(&line, LOG_ALWAYS, "listening", "webhook-forwarder has started"))
+    if (!log_begin(&line, LOG_ALWAYS, EVENT_LISTENING, "webhook-forwarder has started"))
         return;
     log_text(&line, "version", WEBHOOK_ROUTING_VERSION);
     log_text(&line, "listen", public);
@@ -127,7 +127,7 @@ static void process_say_signatures(const struct process *process)
     struct log_line line;
 
     if (process->options.app_secrets.value != NULL ||
-        !log_begin(&line, LOG_WARNING, "signatures_off",
+        !log_begin(&line, LOG_WARNING, EVENT_SIGNATURES_OFF,
                    "there is no app secret: signatures are not checked, and whoever reaches the "
                    "port can post webhooks"))
         return;
@@ -216,9 +216,9 @@ static bool process_workers_run(const struct process *process)
 static int process_end(const struct process *process, bool finished)
 {
     if (process->failed)
-        log_plain(LOG_ERROR, "stopped", "a worker could not start");
+        log_plain(LOG_ERROR, EVENT_STOPPED, "a worker could not start");
     else
-        log_plain(LOG_INFO, "stopped",
+        log_plain(LOG_INFO, EVENT_STOPPED,
                   finished ? "everything in hand is finished" : "stopped with work in hand");
     return process->failed ? EX_UNAVAILABLE : finished ? EX_OK : EX_TEMPFAIL;
 }
@@ -291,7 +291,7 @@ static int process_serve(struct process *process)
     process_say_signatures(process);
     if (!process_start_workers(process))
     {
-        log_plain(LOG_ERROR, "worker_failed", "a thread could not be started");
+        log_plain(LOG_ERROR, EVENT_WORKER_FAILED, "a thread could not be started");
         process->failed = true;
         process_stop(process);
     }
@@ -337,6 +337,7 @@ int main(int argc, char *argv[])
     enum options_action action;
     int status;
 
+    log_open();
     setup_privacy();
     setup_memory();
     action =

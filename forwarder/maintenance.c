@@ -66,7 +66,7 @@ static void maintenance_answered(void *context, PGresult *answer)
     struct log_line line;
 
     if (answer != NULL && PQresultStatus(answer) != PGRES_TUPLES_OK &&
-        log_begin_limited(&line, LOG_WARNING, "maintenance_failed", "routing_maintain() failed",
+        log_begin_limited(&line, LOG_WARNING, EVENT_MAINTENANCE_FAILED, "routing_maintain() failed",
                           &worker->failures))
         maintenance_explain(&line, answer);
     PQclear(answer);
@@ -105,7 +105,7 @@ static void guard_refused(struct worker *worker, const PGresult *answer)
     struct log_line line;
 
     maintenance->guard_forbidden = strcmp(database_sqlstate(answer), "42501") == 0;
-    if (log_begin_limited(&line, LOG_WARNING, "guard_failed",
+    if (log_begin_limited(&line, LOG_WARNING, EVENT_GUARD_FAILED,
                           maintenance->guard_forbidden
                               ? "routing_guard() is not allowed: nothing is rolled back by itself"
                               : "routing_guard() failed",
@@ -124,7 +124,7 @@ static void guard_answered(void *context, PGresult *answer)
     if (answer != NULL)
         metric_count(&worker->metrics.cells[METRIC_GUARD_ROLLBACKS], (uint64_t) PQntuples(answer));
     for (int row = 0; answer != NULL && row < PQntuples(answer); row++)
-        if (log_begin(&line, LOG_WARNING, "guard_rolled_back",
+        if (log_begin(&line, LOG_WARNING, EVENT_GUARD_ROLLED_BACK,
                       "routing_guard() has switched routing off"))
         {
             log_text(&line, "domain", PQgetvalue(answer, row, 0));
@@ -155,7 +155,7 @@ static void audit_refused(struct worker *worker, const PGresult *answer)
 {
     struct log_line line;
 
-    if (log_begin_limited(&line, LOG_WARNING, "audit_failed",
+    if (log_begin_limited(&line, LOG_WARNING, EVENT_AUDIT_FAILED,
                           "routing_sample_findings() failed: the sample ratio is not known",
                           &worker->failures))
         maintenance_explain(&line, answer);

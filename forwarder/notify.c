@@ -48,7 +48,7 @@ void notify_send(const struct notify *notify, const char *message)
 {
     if (notify->fd >= 0 && sendto(notify->fd, message, strlen(message), MSG_NOSIGNAL,
                                   (const struct sockaddr *) &notify->address, notify->length) < 0)
-        log_plain(LOG_WARNING, "notify_failed", strerror(errno));
+        log_plain(LOG_WARNING, EVENT_NOTIFY_FAILED, strerror(errno));
 }
 
 void notify_reloading(const struct notify *notify)

@@ -80,11 +80,20 @@ static const char *read_text(FILE *file, char *content)
     return length == 0 ? "it is empty" : NULL;
 }
 
+/* What mends that a file cannot be opened; "" when that is plain. */
+static const char *mend_file(int error)
+{
+    return error == ENOENT ? "; write it, or leave the setting out"
+           : error == EACCES
+               ? "; let the forwarder's group read it (chgrp and chmod 640), and its folders (750)"
+               : "";
+}
+
 char *options_read_secret(const char *path, char *message, size_t size)
 {
     FILE *file = fopen(path, "re");
+    const char *mend = file == NULL ? mend_file(errno) : "", *wrong;
     char *content = file == NULL ? NULL : calloc(1, SECRET_LIMIT + 1);
-    const char *wrong;
 
     /* No buffer: nothing of the secret stays behind in one. */
     if (content == NULL || setvbuf(file, NULL, _IONBF, 0) != 0)
@@ -95,7 +104,7 @@ char *options_read_secret(const char *path, char *message, size_t size)
         fclose(file);
     if (wrong == NULL)
         return content;
-    snprintf(message, size, "cannot read %s: %s", path, wrong);
+    snprintf(message, size, "cannot read %s: %s%s", path, wrong, mend);
     if (content != NULL)
         explicit_bzero(content, SECRET_LIMIT + 1);
     free(content);
@@ -119,14 +128,16 @@ static bool put_text(const char **field, char *copy, struct complaint *complaint
     return true;
 }
 
-/* Makes the content of a file the secret. */
-static bool put_secret(struct secret *secret, const char *path, struct complaint *complaint)
+/* Makes the content of a file the secret. `origin` names the setting, for the complaint. */
+static bool put_secret(struct secret *secret, const char *path, const char *origin,
+                       struct complaint *complaint)
 {
-    char *content = options_read_secret(path, complaint->message, complaint->size);
+    char problem[512];
+    char *content = options_read_secret(path, problem, sizeof problem);
     char *file = content == NULL ? NULL : strdup(path);
 
     if (content == NULL)
-        return false;
+        return complain(complaint, "%s: %s", origin, problem);
     options_wipe(secret->value);
     free(secret->file);
     *secret = (struct secret){.value = content, .file = file};
@@ -173,7 +184,7 @@ static bool put(struct options *options, const struct option_row *row, const cha
     switch (row->kind)
     {
     case KIND_SECRET:
-        return put_secret(field, value, complaint);
+        return put_secret(field, value, origin, complaint);
     case KIND_COUNT:
         good = options_parse_count(value, field);
         break;
@@ -240,14 +251,15 @@ static bool put_credential(struct options *options, const struct option_row *row
 {
     const char *directory = getenv("CREDENTIALS_DIRECTORY");
     struct secret *secret = field_of(options, row);
-    char name[128], path[4096];
+    char name[128], path[4096], origin[160];
 
     if (secret->value != NULL || directory == NULL || *directory == '\0')
         return true;
     option_credential(row, name, sizeof name);
     if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int) sizeof path)
         return complain(complaint, "CREDENTIALS_DIRECTORY is too long");
-    return access(path, F_OK) != 0 || put_secret(secret, path, complaint);
+    snprintf(origin, sizeof origin, "credential %s", name);
+    return access(path, F_OK) != 0 || put_secret(secret, path, origin, complaint);
 }
 
 static bool put_credentials(struct options *options, struct complaint *complaint)

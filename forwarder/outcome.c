@@ -96,7 +96,7 @@ static void outcomes_cut(const struct delivery *delivery)
 {
     struct log_line line;
 
-    if (!log_begin_limited(&line, LOG_WARNING, "items_cut",
+    if (!log_begin_limited(&line, LOG_WARNING, EVENT_ITEMS_CUT,
                            "a webhook holds more items than are logged",
                            &delivery->worker->outcomes.limiter))
         return;

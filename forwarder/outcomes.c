@@ -142,7 +142,7 @@ static void outcomes_set_aside(struct worker *worker)
     bool kept = spool_set_aside(worker->spool, outcomes->first);
 
     identity_print(outcomes->first->decision_id, id);
-    if (log_begin(&line, LOG_ERROR, "log_row_refused",
+    if (log_begin(&line, LOG_ERROR, EVENT_LOG_ROW_REFUSED,
                   "the database refuses a log row: it is set aside and not stored"))
     {
         log_text(&line, "kept", kept ? "in the spool's set-aside" : "in this line only");
@@ -171,7 +171,7 @@ void outcomes_complain(struct worker *worker, const PGresult *answer, const char
     const char *mend = retry_mend(database_sqlstate(answer));
     struct log_line line;
 
-    if (!log_begin_limited(&line, LOG_WARNING, "log_batch_failed", message,
+    if (!log_begin_limited(&line, LOG_WARNING, EVENT_LOG_BATCH_FAILED, message,
                            &worker->outcomes.limiter))
         return;
     log_text(&line, "sqlstate", database_sqlstate(answer));
@@ -365,7 +365,7 @@ static void outcomes_report_lost(struct worker *worker)
     if (lost == 0)
         return;
     worker->lost = true;
-    if (!log_begin(&line, LOG_ERROR, "log_rows_lost",
+    if (!log_begin(&line, LOG_ERROR, EVENT_LOG_ROWS_LOST,
                    "log rows could not be stored before the end"))
         return;
     log_number(&line, "rows", (int64_t) lost);

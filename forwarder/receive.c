@@ -150,7 +150,7 @@ static void receive_refuse_signature(struct request *request, enum signature_ver
     }
     receive_refuse(request, REFUSAL_SIGNATURE, 401,
                    "the webhook is not signed with the app's secret");
-    if (!log_begin_limited(&line, LOG_WARNING, "signature_refused",
+    if (!log_begin_limited(&line, LOG_WARNING, EVENT_SIGNATURE_REFUSED,
                            "a webhook was refused: no X-Hub-Signature-256, or not the right one",
                            &request->worker->signatures))
         return;

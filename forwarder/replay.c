@@ -81,7 +81,7 @@ static void replay_complain(struct replay *replay, size_t place, size_t size, bo
 {
     struct log_line line;
 
-    if (!log_begin_limited(&line, LOG_WARNING, "spool_record_damaged",
+    if (!log_begin_limited(&line, LOG_WARNING, EVENT_SPOOL_RECORD_DAMAGED,
                            kept ? "a part of a segment is unreadable: it is set aside, the rest is "
                                   "read"
                                 : "a part of a segment is unreadable, and could not be set aside; "
@@ -115,7 +115,7 @@ static void replay_leave(struct spool *spool, const char *message, int error)
     struct spool_segment *segment = spool->replay.segment;
     struct log_line line;
 
-    if (log_begin_limited(&line, LOG_WARNING, "spool_segment_left", message,
+    if (log_begin_limited(&line, LOG_WARNING, EVENT_SPOOL_SEGMENT_LEFT, message,
                           &spool->replay.limiter))
     {
         log_text(&line, "segment", segment->name);
@@ -304,7 +304,7 @@ static void replay_report(struct spool *spool)
 
     if (spool->wanted > 0 || replay->rows + replay->damaged == 0)
         return;
-    if (log_begin_limited(&line, replay->damaged > 0 ? LOG_WARNING : LOG_INFO, "spool_replayed",
+    if (log_begin_limited(&line, replay->damaged > 0 ? LOG_WARNING : LOG_INFO, EVENT_SPOOL_REPLAYED,
                           "rows that waited in the spool are on their way to the database",
                           &replay->limiter))
     {

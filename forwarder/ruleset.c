@@ -43,7 +43,7 @@ static void ruleset_release(void *context, void *memory)
 static const route_allocator ALLOCATOR = {ruleset_allocate, ruleset_release, NULL};
 
 /* What is found wrong each second is told once, then rarely. */
-static void ruleset_complain(struct worker *worker, const char *event, const char *message,
+static void ruleset_complain(struct worker *worker, enum log_event event, const char *message,
                              const char *detail, const char *mend)
 {
     struct log_line line;
@@ -63,7 +63,7 @@ static void ruleset_announce(const struct worker *worker, const char *source)
     const route_config *config = route_ruleset_config(worker->ruleset);
     struct log_line line;
 
-    if (!log_begin(&line, LOG_INFO, "ruleset", "the rules in force"))
+    if (!log_begin(&line, LOG_INFO, EVENT_RULESET, "the rules in force"))
         return;
     log_number(&line, "worker", worker->number);
     log_text(&line, "from", source);
@@ -92,7 +92,7 @@ static void ruleset_adopt(struct worker *worker, const char *snapshot, size_t le
 
     if (ruleset == NULL)
     {
-        ruleset_complain(worker, "ruleset_unusable", "the rules cannot be used", error.message,
+        ruleset_complain(worker, EVENT_RULESET_UNUSABLE, "the rules cannot be used", error.message,
                          NULL);
         return;
     }
@@ -129,7 +129,7 @@ static void ruleset_trust(struct worker *worker)
         worker->loop.now_us - worker->ruleset_asked_us > worker->options->decide_timeout)
         return;
     worker->suspect = false;
-    log_plain(LOG_INFO, "database_prompt", "the database answers in time again and decides");
+    log_plain(LOG_INFO, EVENT_DATABASE_PROMPT, "the database answers in time again and decides");
 }
 
 /* They are in force from now on, if they were not before. */
@@ -167,7 +167,7 @@ static void ruleset_tell_behind(struct worker *worker)
 
     if (worker->loop.now_us - behind->since_us < REFRESH_US ||
         !log_begin_lasting(
-            &line, LOG_WARNING, "database_behind",
+            &line, LOG_WARNING, EVENT_DATABASE_BEHIND,
             "the standby that decides has not heard of the newest rules: they decide "
             "here",
             NULL, &behind->told))
@@ -190,7 +190,8 @@ static void ruleset_set_behind(struct worker *worker, bool is)
         ruleset_tell_behind(worker);
     else if (behind->told.told_s != 0)
     {
-        log_plain(LOG_INFO, "database_caught_up", "the standby has the newest rules and decides");
+        log_plain(LOG_INFO, EVENT_DATABASE_CAUGHT_UP,
+                  "the standby has the newest rules and decides");
         behind->told = (struct log_lasting){0};
     }
     behind->is = is;
@@ -216,8 +217,9 @@ static void ruleset_primary_answered(void *context, PGresult *answer)
     if (answer == NULL)
         return;
     if (!ruleset_had(answer))
-        ruleset_complain(worker, "ruleset_unusable", "the rules could not be had from the primary",
-                         database_complaint(answer), retry_mend(database_sqlstate(answer)));
+        ruleset_complain(worker, EVENT_RULESET_UNUSABLE,
+                         "the rules could not be had from the primary", database_complaint(answer),
+                         retry_mend(database_sqlstate(answer)));
     else if (database_is_standby(&worker->decide))
         ruleset_take_primary(worker, answer);
     PQclear(answer);
@@ -255,8 +257,9 @@ static void ruleset_answered(void *context, PGresult *answer)
     if (answer == NULL)
         return;
     if (!ruleset_had(answer))
-        ruleset_complain(worker, "ruleset_unusable", "the rules could not be had from the database",
-                         database_complaint(answer), retry_mend(database_sqlstate(answer)));
+        ruleset_complain(worker, EVENT_RULESET_UNUSABLE,
+                         "the rules could not be had from the database", database_complaint(answer),
+                         retry_mend(database_sqlstate(answer)));
     else
     {
         ruleset_trust(worker);
@@ -292,7 +295,7 @@ void ruleset_suspect(struct worker *worker)
         return;
     worker->suspect = true;
     loop_arm(&worker->loop, &worker->ruleset_timer, worker->loop.now_us + PROBE_US);
-    log_plain(LOG_WARNING, "database_late",
+    log_plain(LOG_WARNING, EVENT_DATABASE_LATE,
               "the database misses --decide-timeout: the last rules decide until it is prompt");
 }
 
@@ -302,7 +305,7 @@ void ruleset_refused(struct worker *worker, const char *sqlstate, const char *me
 {
     if (strcmp(sqlstate, "42883") != 0 && strcmp(sqlstate, "42P01") != 0)
         return;
-    ruleset_complain(worker, "extension_missing",
+    ruleset_complain(worker, EVENT_EXTENSION_MISSING,
                      "the database has no extension webhook_routing, or an older one: everything "
                      "goes to --default-target; run CREATE EXTENSION webhook_routing, or ALTER "
                      "EXTENSION webhook_routing UPDATE",

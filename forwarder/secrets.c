@@ -198,7 +198,7 @@ static void secrets_say_kept(const char *flag, const char *problem)
 {
     struct log_line line;
 
-    if (!log_begin(&line, LOG_ERROR, "secrets_kept",
+    if (!log_begin(&line, LOG_ERROR, EVENT_SECRETS_KEPT,
                    "a secret could not be read again: the one before stays in force"))
         return;
     log_text(&line, "option", flag);
@@ -239,7 +239,7 @@ void secrets_reload(struct options *options, struct secrets **current)
         }
     }
     if ((read == 0 && kept > 0) ||
-        !log_begin(&line, LOG_INFO, "secrets_reloaded", "secrets were read again"))
+        !log_begin(&line, LOG_INFO, EVENT_SECRETS_RELOADED, "secrets were read again"))
         return;
     log_number(&line, "files", read);
     log_text(&line, "names", files);

@@ -123,7 +123,7 @@ void segment_remove_file(struct spool_segment *segment, struct log_limiter *limi
     if (unlinkat(segment->directory->fd, segment->name, 0) == 0 || errno == ENOENT)
         spool_directory_give(segment->directory, segment->size);
     else if (log_begin_limited(
-                 &line, LOG_WARNING, "spool_not_removed",
+                 &line, LOG_WARNING, EVENT_SPOOL_NOT_REMOVED,
                  "a segment of the spool whose rows are stored cannot be removed; the "
                  "next start will read it again, which does no harm",
                  limiter))

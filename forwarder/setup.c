@@ -57,7 +57,7 @@ void setup_files(struct options *options)
         options->max_in_flight = available / 3;
     if (options->max_connections > available - options->max_in_flight)
         options->max_connections = available - options->max_in_flight;
-    if (log_begin(&line, LOG_WARNING, "few_files",
+    if (log_begin(&line, LOG_WARNING, EVENT_FEW_FILES,
                   "the limit on open files allows fewer connections than the options"))
     {
         log_number(&line, "open_files", (int64_t) limit.rlim_cur);

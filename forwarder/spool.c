@@ -32,7 +32,7 @@ void spool_become_troubled(struct spool *spool, const struct spool_trouble *trou
         return;
     spool->troubled = true;
     if (atomic_fetch_add(&spool->directory->troubled, 1) > 0 ||
-        !log_begin_limited(&line, LOG_ERROR, "spool_unusable",
+        !log_begin_limited(&line, LOG_ERROR, EVENT_SPOOL_UNUSABLE,
                            "the spool cannot be used: decisions are committed in the database "
                            "before they are acted upon",
                            &spool->limiter))
@@ -55,7 +55,7 @@ static void spool_become_usable(struct spool *spool)
     spool->troubled = false;
     spool->stranded = true;
     if (atomic_fetch_sub(&spool->directory->troubled, 1) > 1 ||
-        !log_begin_limited(&line, LOG_INFO, "spool_usable", "the spool can be used again",
+        !log_begin_limited(&line, LOG_INFO, EVENT_SPOOL_USABLE, "the spool can be used again",
                            &spool->limiter))
         return;
     log_text(&line, "directory", spool->directory->path);

@@ -216,7 +216,7 @@ static void report_lock(enum log_level level, const char *message,
 {
     struct log_line line;
 
-    if (!log_begin(&line, level, "spool_locked", message))
+    if (!log_begin(&line, level, EVENT_SPOOL_LOCKED, message))
         return;
     log_text(&line, "directory", directory->path);
     log_text(&line, "detail", trouble->what);

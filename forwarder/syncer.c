@@ -88,7 +88,7 @@ static void complain(struct syncer *syncer, int error)
 {
     struct log_line line;
 
-    if (!log_begin_limited(&line, LOG_ERROR, "spool_sync_failed",
+    if (!log_begin_limited(&line, LOG_ERROR, EVENT_SPOOL_SYNC_FAILED,
                            "a segment of the spool could not be brought to the disk: it is closed, "
                            "and its rows are kept in memory until the database has them",
                            &syncer->limiter))

@@ -61,7 +61,7 @@ static void spool_write_failed(struct spool *spool, struct spool_segment *segmen
     if (was_active)
         spool_become_troubled(spool, &trouble);
     else if (log_begin_limited(
-                 &line, LOG_ERROR, "spool_write_failed",
+                 &line, LOG_ERROR, EVENT_SPOOL_WRITE_FAILED,
                  "outcomes could not be written to the spool: they are kept in memory "
                  "until the database has them",
                  &spool->limiter))

@@ -134,7 +134,7 @@ static void worker_abort(struct worker *worker)
     struct log_line line;
 
     worker->lost = true;
-    if (log_begin(&line, LOG_WARNING, "drain_over", "stopping with work still in hand"))
+    if (log_begin(&line, LOG_WARNING, EVENT_DRAIN_OVER, "stopping with work still in hand"))
     {
         log_number(&line, "requests", (int64_t) request_count(worker));
         log_number(&line, "log_rows", (int64_t) worker->outcomes.held);
@@ -331,7 +331,7 @@ static void *worker_run(void *argument)
     else
     {
         worker->failed = true;
-        log_plain(LOG_ERROR, "worker_failed", "a worker could not start");
+        log_plain(LOG_ERROR, EVENT_WORKER_FAILED, "a worker could not start");
         kill(getpid(), SIGTERM);
     }
     worker_close(worker);

@@ -3,8 +3,8 @@
 #
 # Writes docs/reference/ from what is defined once elsewhere: SQL objects, as a page and as the manual
 # page webhook_routing(7), from the COMMENTs of a live database, errors from extension/errors.txt,
-# reasons from core/route.h, the forwarder's options and metrics from the program itself, and its
-# variables from scripts/option_pages.c. scripts/states.sh, which it calls, draws the forwarder's states.
+# reasons from core/route.h, the lines of the log from forwarder/events.h, the forwarder's options and
+# metrics from the program itself, and its variables from scripts/option_pages.c. scripts/states.sh, which it calls, draws the forwarder's states.
 #
 #   scripts/reference.sh            writes the pages
 #   scripts/reference.sh --check    writes nothing; fails and shows the difference when one is stale
@@ -59,6 +59,20 @@ cp "$SOURCE_TREE/build/environment.example" "$pages/"
         grep -o 'X([A-Z_]*, *"[^"]*", *"[^"]*")' |
         sed 's/X([A-Z_]*, *"\([^"]*\)", *"\([^"]*\)")/| `\1` | \2 |/'
 } >"$pages/reasons.md"
+
+{
+    printf '# Lines of the log\n\nWhat the forwarder writes to stderr, which systemd keeps in its journal: one JSON object a line. Made from\n'
+    printf '`forwarder/events.h`.\n\n'
+    printf 'Each line has `time` (UTC), `level`, `event` and `message`, a sentence for people; and of the fields below those\n'
+    printf 'that there are. `mend` says what to do. `correlation_id` is the one that the client got and the function has seen.\n'
+    printf 'No line holds a body, a phone number or a secret. What comes again and again is written five times a second, or\n'
+    printf 'once a minute for what lasts; `suppressed` counts the lines that were left out.\n\n'
+    printf '| event | level | fields | meaning |\n|---|---|---|---|\n'
+    # X(CONSTANT, "word", "levels", "fields", "meaning"), possibly over several lines
+    sed -n '/^#define LOG_EVENTS/,/clang-format on/p' "$REPOSITORY/forwarder/events.h" | tr -d '\\\n' |
+        grep -oE 'X\([A-Z_]+(, *"[^"]*"){4}\)' |
+        awk -F '"' '{ gsub(/[a-z_]+/, "`&`", $6); printf "| `%s` | %s | %s | %s |\n", $2, $4, $6, $8 }'
+} >"$pages/log-events.md"
 
 if [[ -n $target ]]; then
     mkdir -p "$target"

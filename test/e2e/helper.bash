@@ -51,6 +51,7 @@ stack_start() {
 
 stack_stop() {
     forwarder_stop
+    lines_known "$STACK/forwarder.log"
     process_stop "$STACK/functions.pid"
 }
 
@@ -107,6 +108,7 @@ own_forwarder() {
 own_forwarder_stop() {
     if [[ -e $BATS_TEST_TMPDIR/own/forwarder.pid ]]; then
         process_stop "$BATS_TEST_TMPDIR/own/forwarder.pid"
+        lines_known "$BATS_TEST_TMPDIR/own/forwarder.log"
     fi
 }
 
@@ -115,6 +117,19 @@ own_forwarder_end() {
     own_forwarder_stop
     rm -r "$BATS_TEST_TMPDIR/own"
     STACK=$BATS_FILE_TMPDIR
+}
+
+# lines_known LOG: each line of a forwarder is one of docs/reference/log-events.md: its event, its level,
+# and no field but those of the table; prints the others
+lines_known() {
+    local others
+    others=$(jq -R --rawfile table "$REPOSITORY/docs/reference/log-events.md" -c '
+        (reduce ($table | split("\n")[] | select(startswith("| `")) | split("|")) as $row ({};
+            .[$row[1] | ltrimstr(" `") | rtrimstr("` ")] = {levels: $row[2], fields: [$row[3] | scan("[a-z_]+")]})) as $events
+        | fromjson? | . as $line | $events[.event // ""] as $known
+        | select($known == null or ($known.levels | contains($line.level) | not)
+            or (keys - ["time", "level", "event", "message", "suppressed"] - $known.fields != []))' "$1")
+    equal "$others" '' "lines of $1 that docs/reference/log-events.md does not know"
 }
 
 # events EVENT: how many lines of that kind the forwarder has written

@@ -53,27 +53,72 @@ static void lasting(void **state)
 
     (void) state;
     for (int i = 0; i < 100; i++)
-        told += log_begin_lasting(&line, LOG_WARNING, "down", "it is down", "refused", &down);
+        told += log_begin_lasting(&line, LOG_WARNING, EVENT_DATABASE_UNREACHABLE, "it is down",
+                                  "refused", &down);
     assert_int_equal(told, 1);
-    assert_true(log_begin_lasting(&line, LOG_WARNING, "down", "it is down", NULL, &down));
+    assert_true(log_begin_lasting(&line, LOG_WARNING, EVENT_DATABASE_UNREACHABLE, "it is down",
+                                  NULL, &down));
     line.text[line.length] = '\0';
     assert_non_null(strstr(line.text, "\"suppressed\":99"));
-    assert_false(log_begin_lasting(&line, LOG_WARNING, "down", "it is down", "", &down));
+    assert_false(
+        log_begin_lasting(&line, LOG_WARNING, EVENT_DATABASE_UNREACHABLE, "it is down", "", &down));
     /* It still is, after a while. */
     down.told_s -= LOG_LASTING_S;
-    assert_true(log_begin_lasting(&line, LOG_WARNING, "down", "it is down", "", &down));
-    assert_false(log_begin_lasting(&line, LOG_WARNING, "down", "it is down", "", &down));
+    assert_true(
+        log_begin_lasting(&line, LOG_WARNING, EVENT_DATABASE_UNREACHABLE, "it is down", "", &down));
+    assert_false(
+        log_begin_lasting(&line, LOG_WARNING, EVENT_DATABASE_UNREACHABLE, "it is down", "", &down));
     /* A new time. */
     down = (struct log_lasting){0};
-    assert_true(log_begin_lasting(&line, LOG_WARNING, "down", "it is down", "", &down));
+    assert_true(
+        log_begin_lasting(&line, LOG_WARNING, EVENT_DATABASE_UNREACHABLE, "it is down", "", &down));
+}
+
+/* The table of events: words that nobody can take for one another, and fields that a line can have.
+ */
+static void events(void **state)
+{
+    static const char *const FIELDS[] = {
+#define X(constant, word, levels, fields, meaning) fields,
+        LOG_EVENTS(X)
+#undef X
+    };
+
+    (void) state;
+    for (int i = 0; i < EVENT_COUNT; i++)
+    {
+        const char *word = log_event_word((enum log_event) i);
+
+        assert_true(*word != '\0' && word[strspn(word, "abcdefghijklmnopqrstuvwxyz_")] == '\0');
+        assert_int_equal(FIELDS[i][strspn(FIELDS[i], "abcdefghijklmnopqrstuvwxyz_ ")], '\0');
+        for (int other = 0; other < i; other++)
+            assert_string_not_equal(word, log_event_word((enum log_event) other));
+    }
+}
+
+/* A line is whole however long its fields are, and says its event's word. */
+static void long_lines(void **state)
+{
+    char text[4096];
+    struct log_line line;
+
+    (void) state;
+    memset(text, '\\', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    assert_true(log_begin(&line, LOG_ERROR, EVENT_HTTP, text));
+    log_text(&line, "detail", text);
+    log_number(&line, "rows", 1);
+    assert_true(line.length + 2 <= sizeof line.text);
+    line.text[line.length] = '\0';
+    assert_non_null(strstr(line.text, "\"event\":\"http\""));
+    assert_int_equal(line.text[line.length - 1], '"');
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json_strings),
-        cmocka_unit_test(one_line),
-        cmocka_unit_test(lasting),
+        cmocka_unit_test(json_strings), cmocka_unit_test(one_line),   cmocka_unit_test(lasting),
+        cmocka_unit_test(events),       cmocka_unit_test(long_lines),
     };
 
     return cmocka_run_group_tests_name("forwarder_log", tests, NULL, NULL);
