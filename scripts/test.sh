@@ -30,6 +30,7 @@ readonly GROUPS_KNOWN=(
     "failover    two forwarders behind haproxy, primary and standby, and the loss of each (bats)"
     "monitoring  /metrics, and the kit for Prometheus and Grafana against a live Prometheus (bats)"
     "page        the status page in a real browser (bats, chromium)"
+    "service     the installed units under a real systemd, and the TLS fronts (bats; as root)"
     "sanitize    e2e with the forwarder under the sanitizers; with --long faults, and data races"
     "quickstart  the first command a newcomer types (bats)"
     "packages    what is installed and taken away again (bats)"
@@ -482,6 +483,19 @@ group_page() {
     built || return 0
     check "uPlot is built in" make -s -f Makefile.programs UPLOT=yes forwarder
     UPLOT=yes bats_tests test/page
+}
+
+group_service() {
+    local refusal
+    need build run bats strace systemd front || return 0
+    there_are 'test/service/*.bats' || return 0
+    refusal=$(. "$REPOSITORY/scripts/lib/machine.sh" && machine_refusal)
+    if [[ -n $refusal ]]; then
+        skipped "$refusal"
+        return 0
+    fi
+    built || return 0
+    bats_tests test/service
 }
 
 # sanitized NAME KINDS PATH: bats tests with a forwarder that is built with these sanitizers. What they

@@ -82,6 +82,8 @@ machine_init() {
     cd "$root" || return
     pivot_root . run/outside
     umount --lazy /run/outside
+    # As a system's own manager finds it: mounts for a service come from its children (credentials).
+    mount --make-rshared /
     exec env -i container=webhook PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         /lib/systemd/systemd --system --unit=basic.target --show-status=no --log-target=journal
 }

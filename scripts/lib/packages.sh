@@ -39,7 +39,7 @@ packages_of() {
         terminal) echo "bsdutils" ;;
         pages) echo "mandoc man-db groff-base bash-completion bsdutils bsdextrautils" ;;
         tap) echo "libipc-run-perl perl" ;;
-        bench) echo "nginx haproxy" ;;
+        bench | front) echo "nginx haproxy" ;;
         wrk | strace | systemd | faketime | haproxy) echo "$1" ;;
         promtool) echo "prometheus" ;;
         debootstrap) echo "debootstrap zstd" ;;
