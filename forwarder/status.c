@@ -18,8 +18,9 @@
 
 #define STATUS_IDLE_US 60000000
 #define STATUS_PATIENCE_US 1000000
-#define STATUS_STALLED_US 4000000 /* the session's statement_timeout is less */
-#define STATUS_SHARE 10           /* of the time, the database is kept busy for one part */
+#define STATUS_STALLED_US 20000000 /* the session's statement_timeout is less */
+#define STATUS_OLD_US 10000000     /* so long after its time an answer is missed */
+#define STATUS_SHARE 10            /* of the time, the database is kept busy for one part */
 #define STATUS_RING 64
 
 /* A section's answer is on its way: who is told of it. */
@@ -279,12 +280,17 @@ void status_close(struct status *status)
 
 /* ---- waiting ---- */
 
-static bool status_is_fresh(const struct status *status)
+/* So long an answer is not asked for again. */
+static uint64_t status_kept_us(const struct status *status)
 {
     uint64_t kept = status->took_us * STATUS_SHARE;
 
-    return status->told_us != 0 && status->loop->now_us - status->told_us <
-                                       (kept > STATUS_FRESH_US ? kept : STATUS_FRESH_US);
+    return kept > STATUS_FRESH_US ? kept : STATUS_FRESH_US;
+}
+
+static bool status_is_fresh(const struct status *status)
+{
+    return status->told_us != 0 && status->loop->now_us - status->told_us < status_kept_us(status);
 }
 
 bool status_ready(const struct admin *admin)
@@ -323,9 +329,18 @@ static int64_t status_since(const struct status *status, const struct status_vie
 {
     int64_t down = view->now - view->forwarder.link_down_s;
 
+    if (status->problem_since == 0)
+        return view->now - view->data_age_s;
     return status->unreachable && view->forwarder.link_down_s >= 0 && down < status->problem_since
                ? down
                : status->problem_since;
+}
+
+/* Nothing is known to be wrong, and yet nothing new has come. */
+static bool status_is_late(const struct status *status, uint64_t now_us)
+{
+    return status->told_us != 0 && now_us > status->told_us &&
+           now_us - status->told_us > status_kept_us(status) + STATUS_OLD_US;
 }
 
 static void status_look(const struct admin *admin, struct status_view *view)
@@ -340,6 +355,8 @@ static void status_look(const struct admin *admin, struct status_view *view)
         view->data_age_s = (int64_t) ((loop_clock() - status->told_us) / 1000000);
     if (status->problem[0] != '\0')
         view->problem = status->problem;
+    else if (status_is_late(status, loop_clock()))
+        view->problem = "it has not answered yet";
     view->mend = status->mend;
     view->unreachable = status->unreachable;
     view->problem_since = status_since(status, view);

@@ -47,6 +47,12 @@ static void put_top(struct writer *writer, const struct status_view *view)
 {
     writer_string(writer, "<header>\n<h1>Webhook routing</h1>\n<p id=\"asof\">As of ");
     markup_time(writer, view->now, view->now);
+    if (view->data_age_s > STATUS_REFRESH_S)
+    {
+        writer_string(writer, ", the database as it was ");
+        markup_duration(writer, view->data_age_s);
+        writer_string(writer, " before");
+    }
     writer_print(writer, ", again every %d s</p>\n</header>\n", STATUS_REFRESH_S);
 }
 

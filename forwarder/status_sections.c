@@ -150,7 +150,7 @@ const struct database_statement STATUS_STATEMENTS[STATUS_SECTIONS + 1] = {
     [STATUS_ERRORS] = {"errors", "SELECT * FROM webhook_routing_page_errors()", 0, NULL},
     [STATUS_CHANGES] = {"changes", "SELECT * FROM webhook_routing_page_changes()", 0, NULL},
     [STATUS_SETTINGS] = {"settings",
-                         "SELECT set_config('statement_timeout', '2500ms', false), "
+                         "SELECT set_config('statement_timeout', '5s', false), "
                          "set_config('lock_timeout', '500ms', false), "
                          "set_config('default_transaction_read_only', 'on', false)",
                          0, NULL},

@@ -125,7 +125,7 @@ static void judge_silent(const struct status_view *view, struct status_verdict *
 {
     verdict->level = STATUS_UNKNOWN;
     writer_string(&verdict->headline, "The database does not tell this page how things are");
-    writer_print(&verdict->detail, "It says: %s.", view->problem);
+    writer_print(&verdict->detail, "Why: %s.", view->problem);
     write_data_age(view, &verdict->detail);
     if (view->mend != NULL)
         writer_string(&verdict->advice, view->mend);
@@ -292,7 +292,7 @@ static void judge_safe(const struct status_view *view, struct status_verdict *ve
 
 static void judge_step(const struct status_view *view, struct status_verdict *verdict)
 {
-    if (status_rows(view, STATUS_STEP) == 0)
+    if (status_rows(view, STATUS_STEP) == 0 || view->results[STATUS_HEALTH] == NULL)
     {
         verdict->level = STATUS_UNKNOWN;
         writer_string(&verdict->headline, "Nothing is known of the customers yet");

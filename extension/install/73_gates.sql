@@ -82,28 +82,36 @@ RETURNS TABLE (
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
+	-- The rollups of all domains are read in one pass.
+	WITH config AS MATERIALIZED (
+		SELECT c.*, s.version AS step_version, s.created_at AS step_began
+		  FROM @extschema@.get_current_routing_config() c
+		 CROSS JOIN @extschema@.webhook_routing_step() s
+	), seen AS (
+		SELECT r.domain,
+			   ARRAY[sum(r.requests - r.repeated_errors), sum(r.errors - r.repeated_errors),
+					 sum(r.requests - r.skipped - r.repeated_errors), sum(r.reached_warning),
+					 sum(r.above_critical)]::bigint[] AS counts
+		  FROM config c, @extschema@.webhook_routing_rollups r
+		 WHERE r.routed_to = 'unified' AND r.domain = ANY (c.domains)
+		   AND r.minute > (SELECT greatest(b.step_began - interval '1 hour', clock_timestamp() - interval '30 days')
+							 FROM config b)
+		   AND r.minute <= (SELECT clock_timestamp())
+		   AND (r.config_version >= c.step_version
+				OR r.config_version IS NULL AND r.last_request >= c.step_began)
+		 GROUP BY r.domain
+	)
 	SELECT e.domain, d.percentage, coalesce(t.retired, false), coalesce(h.severity, 'insufficient_data'),
-		   h.issue, seen.counts[1], seen.counts[2], j.proof, j.needed
-	  FROM @extschema@.get_current_routing_config() c
-	 CROSS JOIN @extschema@.webhook_routing_step() s
+		   h.issue, n.counts[1], n.counts[2], j.proof, j.needed
+	  FROM config c
 	 CROSS JOIN unnest(c.domains) e (domain)
 	  LEFT JOIN @extschema@.webhook_routing_domains d ON d.domain = e.domain
 	  LEFT JOIN @extschema@.webhook_routing_targets t ON t.name = d.legacy_target
 	  LEFT JOIN @extschema@.check_routing_health(NULL::interval) h
 		ON h.domain = e.domain AND h.routed_to = 'unified'
-	 CROSS JOIN LATERAL (
-		SELECT ARRAY[coalesce(sum(r.requests - r.repeated_errors), 0),
-					 coalesce(sum(r.errors - r.repeated_errors), 0),
-					 coalesce(sum(r.requests - r.skipped - r.repeated_errors), 0),
-					 coalesce(sum(r.reached_warning), 0),
-					 coalesce(sum(r.above_critical), 0)]::bigint[] AS counts
-		  FROM @extschema@.webhook_routing_rollups r
-		 WHERE r.domain = e.domain AND r.routed_to = 'unified'
-		   AND r.minute > (SELECT greatest(s.created_at - interval '1 hour', clock_timestamp() - interval '30 days'))
-		   AND r.minute <= (SELECT clock_timestamp())
-		   AND (r.config_version >= s.version
-				OR r.config_version IS NULL AND r.last_request >= s.created_at)) seen
-	 CROSS JOIN LATERAL @extschema@.webhook_routing_judge(seen.counts, NULL::bigint[],
+	  LEFT JOIN seen ON seen.domain = e.domain
+	 CROSS JOIN LATERAL (SELECT coalesce(seen.counts, '{0,0,0,0,0}') AS counts) n
+	 CROSS JOIN LATERAL @extschema@.webhook_routing_judge(n.counts, NULL::bigint[],
 		(c.warning_error_rate_pct / 100)::double precision,
 		(c.critical_error_rate_pct / 100)::double precision, c.min_requests) j
 $function$;

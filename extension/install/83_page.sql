@@ -39,7 +39,8 @@ AS $function$
 	       greatest(ceil(extract(epoch FROM s.began + s.soak - clock_timestamp())), 0)::bigint,
 	       s.former, s.next, c.automatic_rollback, h.requests, h.errors,
 	       round(100.0 * h.errors / nullif(h.requests, 0), 3),
-	       round(b.low_pct::numeric, 3), round(b.high_pct::numeric, 3),
+	       round(b.low_pct::numeric, 3),
+	       round(b.high_pct::numeric, CASE WHEN b.high_pct < 0.01 THEN 6 ELSE 3 END),
 	       CASE WHEN b.high_pct < c.warning_error_rate_pct THEN 'shown_warning'
 	            WHEN b.high_pct < c.critical_error_rate_pct THEN 'shown_critical'
 	            WHEN h.requests > 0 THEN 'consistent' END,
@@ -105,7 +106,8 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 	SELECT h.domain, h.routed_to, h.severity, h.domain = ANY (c.domains), h.requests, h.errors,
-	       h.error_rate, round(h.error_rate_low, 3), round(h.error_rate_high, 3), h.p95_latency, h.proof,
+	       h.error_rate, round(h.error_rate_low, 3),
+	       round(h.error_rate_high, CASE WHEN h.error_rate_high < 0.01 THEN 5 ELSE 3 END), h.p95_latency, h.proof,
 	       h.requests_needed, h.issue, h.advice
 	  FROM @extschema@.get_current_routing_config() c
 	 CROSS JOIN @extschema@.check_routing_health(NULL::interval) h

@@ -165,6 +165,11 @@ function drawLimits(figure, unit) {
     };
 }
 
+// A minute without neighbours is a point; the others are the line's.
+const alone = (plot, series) => plot.data[series].flatMap((value, i, all) =>
+    (value != null && all[i - 1] == null && all[i + 1] == null ? [i] : []));
+const decades = (plot, ticks) => ticks.map((tick) => (Math.abs(Math.log10(tick) % 1) < 1e-9 ? tick : null));
+
 function options(figure, chart, width) {
     const unit = figure.dataset.unit;
     const axis = { stroke: colour('soft'), grid: { stroke: colour('line'), width: 1 }, ticks: { show: false } };
@@ -176,7 +181,7 @@ function options(figure, chart, width) {
         scales: { y: { distr: 3, range: chart.range } },
         axes: [
             { ...axis, values: '{HH}:{mm}' },
-            { ...axis, size: 66, values: (plot, ticks) => ticks.map((tick) => (tick === null ? '' : tick + ' ' + unit)) },
+            { ...axis, size: 66, grid: { ...axis.grid, filter: decades }, values: (plot, ticks) => ticks.map((tick) => (tick === null ? '' : tick + ' ' + unit)) },
         ],
         series: [
             { label: 'UTC', value: '{HH}:{mm}' },
@@ -185,7 +190,7 @@ function options(figure, chart, width) {
                 stroke: colour(side),
                 width: weight,
                 dash: side === 'legacy' ? [5, 4] : undefined,
-                points: { show: weight > 1, size: 4 },
+                points: { show: weight > 1, size: 5, filter: alone },
                 value,
             })),
         ],

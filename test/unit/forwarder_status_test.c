@@ -227,7 +227,19 @@ static void no_database(void **state)
     scene.view.problem = "permission denied for function webhook_routing_page_step";
     scene.view.data_age_s = -1;
     judged(&scene, STATUS_UNKNOWN, "The database does not tell this page how things are",
-           "permission denied for function webhook_routing_page_step. Nothing is known", NULL);
+           "Why: permission denied for function webhook_routing_page_step. Nothing is known", NULL);
+}
+
+/* Without the health nobody is said to be safe, however well the step looks. */
+static void half_an_answer(void **state)
+{
+    struct scene scene;
+
+    (void) state;
+    open_scene(&scene);
+    scene.view.results[STATUS_HEALTH] = NULL;
+    judged(&scene, STATUS_UNKNOWN, "Nothing is known of the customers yet", "has not answered yet",
+           "6,012");
 }
 
 /* What concerns every customer comes before what the database says. */
@@ -352,6 +364,7 @@ int main(void)
         cmocka_unit_test(early_and_off),
         cmocka_unit_test(a_bad_side),
         cmocka_unit_test(no_database),
+        cmocka_unit_test(half_an_answer),
         cmocka_unit_test(refused_webhooks),
         cmocka_unit_test(nothing_is_known),
         cmocka_unit_test(nothing_leaves_its_place),
