@@ -176,11 +176,11 @@ function options(figure, chart, width) {
     const value = (plot, raw) => (raw == null ? '–' : raw.toFixed(chart.decimals) + ' ' + unit);
     return {
         width,
-        height: 210,
+        height: 230,
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), 'UTC'),
         scales: { y: { distr: 3, range: chart.range } },
         axes: [
-            { ...axis, values: '{HH}:{mm}' },
+            { ...axis, size: 30, values: '{HH}:{mm}' },
             { ...axis, size: 66, grid: { ...axis.grid, filter: decades }, values: (plot, ticks) => ticks.map((tick) => (tick === null ? '' : tick + ' ' + unit)) },
         ],
         series: [
