@@ -4,6 +4,7 @@
 # What apply-migration.sh --from-tables does: another router's tables move into the schema $OLD and the
 # extension takes their place, in one transaction (from_tables.sql); then the log follows day by day. Sourced
 # after operate.sh; SCHEMA, OLD, KEEP and ROUTERS are the options, schema and old_tables what look() has found.
+# shellcheck disable=SC2154  # of apply-migration.sh
 
 # as_seen: what there is to take over, in rows
 as_seen() {
