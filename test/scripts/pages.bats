@@ -103,6 +103,6 @@ there() { machine_run "$MACHINE" env -C /srv DATABASE_URL="$DATABASE_IN_MACHINE"
     [[ $(there systemctl show -p MainPID --value webhook-forwarder.service) != "$first" ]]
     run there ./scripts/start-rollout.sh --yes
     equal "$status" 0
-    run there ./scripts/quick-status.sh
-    has CLIMBING 'its rules: 10 %, enabled'
+    has_the_rules() { there ./scripts/quick-status.sh | grep 'its rules: 10 %, enabled'; }
+    wait_until 10 has_the_rules
 }
