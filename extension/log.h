@@ -41,7 +41,7 @@ typedef struct LogSettings
 extern void log_settings_read(FunctionCallInfo fcinfo, LogSettings *settings);
 
 /* Raises, as the log does for a row that is older than settings.oldest; id is a uuid. */
-extern void log_refuse_expired(Datum id, TimestampTz created_at) pg_attribute_noreturn();
+pg_noreturn extern void log_refuse_expired(Datum id, TimestampTz created_at);
 
 /*
  * The keys in webhook_routing_secrets: of hashed senders, and of messages that have failed. Each is made

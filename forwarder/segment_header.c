@@ -13,7 +13,7 @@
 
 /* ---- the header ---- */
 
-static const uint8_t SEGMENT_MAGIC[8] = "whspool\n";
+static const uint8_t SEGMENT_MAGIC[8] = {'w', 'h', 's', 'p', 'o', 'o', 'l', '\n'};
 
 void segment_put_header(uint8_t header[SEGMENT_HEADER], const uint8_t id[16], int worker,
                         int64_t created_us)

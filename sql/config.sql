@@ -160,7 +160,7 @@ DROP SCHEMA regress_routing_trap CASCADE;
 DROP OWNED BY regress_routing_role, regress_routing_nobody;
 DROP ROLE regress_routing_role, regress_routing_nobody;
 
--- Every object says what it is.
+-- Every object says what it is; that a column is NOT NULL, which 18 counts as a constraint, says itself.
 SELECT pg_describe_object(classid, objid, 0) AS without_comment
   FROM pg_depend d
  WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
@@ -170,7 +170,7 @@ SELECT pg_describe_object(classid, objid, 0) AS without_comment
  ORDER BY 1;
 SELECT pg_describe_object(classoid, objoid, 0) AS without_comment
   FROM (SELECT 'pg_trigger'::regclass AS classoid, oid AS objoid, tgrelid AS relation FROM pg_trigger WHERE NOT tgisinternal
-		UNION ALL SELECT 'pg_constraint'::regclass, oid, conrelid FROM pg_constraint
+		UNION ALL SELECT 'pg_constraint'::regclass, oid, conrelid FROM pg_constraint WHERE contype <> 'n'
 		UNION ALL SELECT 'pg_class'::regclass, indexrelid, indrelid FROM pg_index) AS parts
  WHERE relation IN ('webhook_routing_config'::regclass, 'webhook_routing_targets'::regclass,
 					'webhook_routing_domains'::regclass, 'webhook_routing_keywords'::regclass,

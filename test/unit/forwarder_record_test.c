@@ -164,8 +164,8 @@ static void every_bit(void **state)
  * text that a webhook brought. */
 static void not_elsewhere(void **state)
 {
-    static const uint8_t OTHER[16] = "an id of another";
-    struct record_key other = record_key_of(OTHER);
+    static const char OTHER[] = "an id of another";
+    struct record_key other = record_key_of((const uint8_t *) OTHER);
     struct bytes *bytes = begin();
     struct outcome *row = make_row(1, 0x7f);
     size_t place = add_decided(bytes, row), size = bytes->length - place;
