@@ -13,6 +13,8 @@ set -euo pipefail
 . "$REPOSITORY/scripts/lib/packages.sh"
 # shellcheck source=scripts/lib/cluster.sh
 . "$REPOSITORY/scripts/lib/cluster.sh"
+# shellcheck source=scripts/lib/debian_root.sh
+. "$REPOSITORY/scripts/lib/debian_root.sh"
 
 # The groups in the order in which they run, each with what it shows.
 readonly GROUPS_KNOWN=(
@@ -35,6 +37,7 @@ readonly GROUPS_KNOWN=(
     "quickstart  the first command a newcomer types (bats)"
     "packages    what is installed and taken away again (bats)"
     "scripts     the five operation scripts, in front of a real database and forwarder (bats)"
+    "versions    newer PostgreSQL, compilers and libraries, in roots of Debian's next releases (bats; root only)"
     "docs        the documentation's statements, and its reference (TAP)"
 )
 
@@ -541,6 +544,17 @@ group_packages() {
     there_are 'test/packages/*.bats' || return 0
     built || return 0
     bats_tests test/packages/install.bats
+}
+
+group_versions() {
+    local refusal
+    need bats debootstrap || return 0
+    refusal=$(debian_root_refusal)
+    if [[ -n $refusal ]]; then
+        skipped "$refusal"
+        return 0
+    fi
+    bats_tests test/versions
 }
 
 group_docs() {

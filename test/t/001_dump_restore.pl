@@ -1,15 +1,27 @@
 # SPDX-License-Identifier: PostgreSQL
 #
 # What a dump carries. pg_regress cannot run pg_dump, restore on another day, or upgrade a cluster.
+# WEBHOOK_ROUTING_UPGRADE_FROM may name the folder of an older PostgreSQL where the extension is installed too:
+# then everything is dumped from that one, restored into this one, and upgraded to it.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
+my $from = $ENV{WEBHOOK_ROUTING_UPGRADE_FROM};
+my $node = PostgreSQL::Test::Cluster->new('main', install_path => $from);
 $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 $node->start;
+# Where the dumps go, whose pg_dump makes them too.
+my $to = $node;
+if ($from)
+{
+	$to = PostgreSQL::Test::Cluster->new('newer');
+	$to->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+	$to->start;
+}
+my $pg_dump = $to->config_data('--bindir') . '/pg_dump';
 
 # Everything the dump must carry, as one digest for each table.
 my $state = q{
@@ -75,7 +87,7 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 sub dump_to
 {
 	my ($file, @options) = @_;
-	$node->command_ok([ 'pg_dump', '--file', "$dir/$file", @options, '--dbname', $node->connstr('original') ],
+	$node->command_ok([ $pg_dump, '--file', "$dir/$file", @options, '--dbname', $node->connstr('original') ],
 		"pg_dump @options");
 }
 dump_to('plain.sql');
@@ -107,35 +119,35 @@ sub restore_plain
 			'--dbname', $server->connstr($database) ], "restore of $file @options");
 }
 
-restore_plain($node, fresh_database($node, 'plain'), 'plain.sql', '--single-transaction');
-restored($node, 'plain', 'one transaction');
-restore_plain($node, fresh_database($node, 'separate'), 'plain.sql');
-restored($node, 'separate', 'a transaction per command');
-restore_plain($node, fresh_database($node, 'inserts'), 'inserts.sql', '--single-transaction');
-restored($node, 'inserts', 'as INSERTs');
-$node->command_ok([ 'pg_restore', '--exit-on-error', '--jobs=3', '--dbname',
-		$node->connstr(fresh_database($node, 'parallel')), "$dir/custom.dump" ], 'pg_restore --jobs=3');
-restored($node, 'parallel', 'in parallel');
-fresh_database($node, 'data');
-$node->safe_psql('data', 'CREATE EXTENSION webhook_routing');
-restore_plain($node, 'data', 'data.sql', '--single-transaction');
-restored($node, 'data', 'data alone');
+restore_plain($to, fresh_database($to, 'plain'), 'plain.sql', '--single-transaction');
+restored($to, 'plain', 'one transaction');
+restore_plain($to, fresh_database($to, 'separate'), 'plain.sql');
+restored($to, 'separate', 'a transaction per command');
+restore_plain($to, fresh_database($to, 'inserts'), 'inserts.sql', '--single-transaction');
+restored($to, 'inserts', 'as INSERTs');
+$to->command_ok([ 'pg_restore', '--exit-on-error', '--jobs=3', '--dbname',
+		$to->connstr(fresh_database($to, 'parallel')), "$dir/custom.dump" ], 'pg_restore --jobs=3');
+restored($to, 'parallel', 'in parallel');
+fresh_database($to, 'data');
+$to->safe_psql('data', 'CREATE EXTENSION webhook_routing');
+restore_plain($to, 'data', 'data.sql', '--single-transaction');
+restored($to, 'data', 'data alone');
 
 # A database that has a history of its own is not mixed with another.
-fresh_database($node, 'used');
-$node->safe_psql('used', 'CREATE EXTENSION webhook_routing; SELECT update_routing_percentage(1)');
-my $before = state_of($node, 'used');
-my ($status, $out, $err) = $node->psql('used', slurp_file("$dir/data.sql"),
+fresh_database($to, 'used');
+$to->safe_psql('used', 'CREATE EXTENSION webhook_routing; SELECT update_routing_percentage(1)');
+my $before = state_of($to, 'used');
+my ($status, $out, $err) = $to->psql('used', slurp_file("$dir/data.sql"),
 	extra_params => [ '--single-transaction' ], on_error_stop => 1);
 isnt($status, 0, 'a restore over another history fails');
 like($err, qr/does not follow version 2/, 'and says why');
-is(state_of($node, 'used'), $before, 'and leaves it as it was');
+is(state_of($to, 'used'), $before, 'and leaves it as it was');
 
 # A dump of the restored database says the same as the dump that made it.
-$node->command_ok([ 'pg_dump', '--file', "$dir/again.sql", '--dbname', $node->connstr('separate') ], 'pg_dump again');
-fresh_database($node, 'again');
-restore_plain($node, 'again', 'again.sql', '--single-transaction');
-is(state_of($node, 'again'), state_of($node, 'separate'), 'a second generation is the same');
+$to->command_ok([ $pg_dump, '--file', "$dir/again.sql", '--dbname', $to->connstr('separate') ], 'pg_dump again');
+fresh_database($to, 'again');
+restore_plain($to, 'again', 'again.sql', '--single-transaction');
+is(state_of($to, 'again'), state_of($to, 'separate'), 'a second generation is the same');
 
 # On another day, also on an earlier one than the history's: only a clock that can be set shows that.
 SKIP:
@@ -163,12 +175,12 @@ SKIP:
 my $upgraded = PostgreSQL::Test::Cluster->new('upgraded');
 $upgraded->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 $node->stop;
-my $bindir = $node->config_data('--bindir');
+my ($old, $new) = map { $_->config_data('--bindir') } $node, $upgraded;
 chdir $dir or die;
 command_ok(
 	[ 'pg_upgrade', '--no-sync', '--old-datadir', $node->data_dir, '--new-datadir', $upgraded->data_dir,
-		'--old-bindir', $bindir, '--new-bindir', $bindir, '--old-port', $node->port, '--new-port', $upgraded->port,
-		'--socketdir', $node->host ], 'pg_upgrade');
+		'--old-bindir', $old, '--new-bindir', $new, '--old-port', $node->port, '--new-port', $upgraded->port,
+		'--socketdir', $node->host ], 'pg_upgrade from ' . $node->pg_version . ' to ' . $upgraded->pg_version);
 $upgraded->start;
 restored($upgraded, 'original', 'upgraded');
 $upgraded->stop;

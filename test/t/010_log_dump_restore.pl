@@ -2,15 +2,27 @@
 #
 # The log and its statistics through a dump. Partitions of days are tables that no extension script
 # made, under a table that one did; pg_regress can neither dump that nor restore it on another day.
+# With WEBHOOK_ROUTING_UPGRADE_FROM from an older PostgreSQL to this one, as in 001.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
+my $from = $ENV{WEBHOOK_ROUTING_UPGRADE_FROM};
+my $node = PostgreSQL::Test::Cluster->new('main', install_path => $from);
 $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 $node->start;
+# Where the dumps go, whose pg_dump makes them too.
+my $to = $node;
+if ($from)
+{
+	$to = PostgreSQL::Test::Cluster->new('newer');
+	$to->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+	$to->start;
+	$to->safe_psql('postgres', 'CREATE ROLE viewer');
+}
+my $pg_dump = $to->config_data('--bindir') . '/pg_dump';
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
 sub fresh_database
@@ -32,7 +44,7 @@ my $state = q{
 		UNION ALL SELECT 'secrets', s::text FROM webhook_routing_secrets s
 		UNION ALL SELECT 'conversations', c::text FROM webhook_routing_conversations c
 		UNION ALL SELECT 'partitions', c.relname || pg_get_expr(c.relpartbound, c.oid) || obj_description(c.oid)
-			|| (SELECT string_agg(pg_get_constraintdef(oid), ',' ORDER BY conname) FROM pg_constraint WHERE conrelid = c.oid)
+			|| (SELECT string_agg(pg_get_constraintdef(oid), ',' ORDER BY conname) FROM pg_constraint WHERE conrelid = c.oid AND contype <> 'n')
 			|| (SELECT string_agg(tgname, ',' ORDER BY tgname) FROM pg_trigger WHERE tgrelid = c.oid)
 			FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
 			WHERE i.inhparent = 'webhook_routing_logs'::regclass
@@ -94,7 +106,7 @@ sub dump_to
 {
 	my ($file, @options) = @_;
 	# Silent, too: whoever runs it from cron takes a warning for a failure.
-	$node->command_checks_all([ 'pg_dump', '--file', "$dir/$file", @options, '--dbname', $node->connstr('original') ],
+	$node->command_checks_all([ $pg_dump, '--file', "$dir/$file", @options, '--dbname', $node->connstr('original') ],
 		0, [qr/^$/], [qr/^$/], "pg_dump @options");
 }
 dump_to('plain.sql');
@@ -153,16 +165,16 @@ sub restore_plain
 			'--dbname', $server->connstr($database) ], "restore of $file @options");
 }
 
-restore_plain($node, 'plain', 'plain.sql', '--single-transaction');
-restored('one transaction', $node, 'plain', 0);
-restore_plain($node, 'separate', 'plain.sql');
-restored('a transaction per command', $node, 'separate', 0);
-restore_plain($node, 'inserts', 'inserts.sql', '--single-transaction');
-restored('as INSERTs', $node, 'inserts', 0);
-fresh_database($node, 'parallel');
-$node->command_ok([ 'pg_restore', '--exit-on-error', '--jobs=3', '--dbname', $node->connstr('parallel'),
+restore_plain($to, 'plain', 'plain.sql', '--single-transaction');
+restored('one transaction', $to, 'plain', 0);
+restore_plain($to, 'separate', 'plain.sql');
+restored('a transaction per command', $to, 'separate', 0);
+restore_plain($to, 'inserts', 'inserts.sql', '--single-transaction');
+restored('as INSERTs', $to, 'inserts', 0);
+fresh_database($to, 'parallel');
+$to->command_ok([ 'pg_restore', '--exit-on-error', '--jobs=3', '--dbname', $to->connstr('parallel'),
 		"$dir/custom.dump" ], 'pg_restore --jobs=3');
-restored('in parallel', $node, 'parallel', 0);
+restored('in parallel', $to, 'parallel', 0);
 
 # On another day: soon after, and so late that everything but the days ahead has expired.
 SKIP:
@@ -194,14 +206,14 @@ SKIP:
 # pg_upgrade keeps the tables' files and takes the catalog from a dump.
 my $upgraded = PostgreSQL::Test::Cluster->new('upgraded');
 $upgraded->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
-$node->safe_psql('postgres', "DROP DATABASE $_") for qw(plain separate inserts parallel);
+$to->safe_psql('postgres', "DROP DATABASE $_") for qw(plain separate inserts parallel);
 $node->stop;
-my $bindir = $node->config_data('--bindir');
+my ($old, $new) = map { $_->config_data('--bindir') } $node, $upgraded;
 chdir $dir or die;
 command_ok(
 	[ 'pg_upgrade', '--no-sync', '--old-datadir', $node->data_dir, '--new-datadir', $upgraded->data_dir,
-		'--old-bindir', $bindir, '--new-bindir', $bindir, '--old-port', $node->port, '--new-port', $upgraded->port,
-		'--socketdir', $node->host ], 'pg_upgrade');
+		'--old-bindir', $old, '--new-bindir', $new, '--old-port', $node->port, '--new-port', $upgraded->port,
+		'--socketdir', $node->host ], 'pg_upgrade from ' . $node->pg_version . ' to ' . $upgraded->pg_version);
 $upgraded->start;
 restored('upgraded', $upgraded, 'original', 0);
 $upgraded->stop;
