@@ -3,7 +3,8 @@
  * batch.c: batches of the forwarder, into the log and into webhook_routing_pending.
  *
  * A forwarder gives up its own copy of a row when the COMMIT has been acknowledged, so each of these
- * functions makes that COMMIT wait for the local disk, also where synchronous_commit is off.
+ * functions makes that COMMIT wait for the local disk, also where synchronous_commit is off, and for a
+ * synchronous standby, where there is one, also of rows that were there already.
  *
  * Who settles a row, with its outcome or without (routing_maintain()), first locks it in
  * webhook_routing_pending and only then writes the log. In that order nobody waits in a circle.
@@ -16,6 +17,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "replication/message.h"
 #include "storage/bufmgr.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
@@ -237,6 +239,19 @@ remove_pending(FunctionCallInfo fcinfo, Datum ids)
 }
 
 /*
+ * Makes this COMMIT wait. That of a batch of which something was there already may have nothing to write,
+ * and would wait for nobody; but the rows may not have reached the standby, when the COMMIT that brought
+ * them was cut off while it waited itself. So it gets something to write: a message that nobody reads.
+ */
+static void
+make_commit_wait(int rows, int64 stored)
+{
+	ForceSyncCommit();
+	if (stored < rows)
+		LOG_MESSAGE_OF_TRANSACTION("webhook_routing");
+}
+
+/*
  * store_routing_logs(21 arrays) returns bigint
  *
  * Stores a batch; returns how many rows were not there yet. Either all of it is in the table
@@ -246,17 +261,18 @@ Datum
 store_routing_logs(PG_FUNCTION_ARGS)
 {
 	static LogPlan plan;
-	EphemeralNamedRelation relation = batch_relation(fcinfo, check_batch(fcinfo), NULL);
+	int rows = check_batch(fcinfo);
+	EphemeralNamedRelation relation = batch_relation(fcinfo, rows, NULL);
 	int64 stored;
 
 	if (plan.command == NULL)
 		plan.command = batch_command("webhook_routing_logs");
-	ForceSyncCommit();
 	SPI_connect();
 	if (!nothing_pending(fcinfo))
 		remove_pending(fcinfo, PG_GETARG_DATUM(0));
 	stored = insert_batch(fcinfo, &plan, relation);
 	SPI_finish();
+	make_commit_wait(rows, stored);
 	tuplestore_end(relation->reldata);
 	PG_RETURN_INT64(stored);
 }
@@ -305,10 +321,10 @@ store_routing_pending(PG_FUNCTION_ARGS)
 
 	if (plan.command == NULL)
 		plan.command = batch_command("webhook_routing_pending");
-	ForceSyncCommit();
 	SPI_connect();
 	stored = insert_batch(fcinfo, &plan, relation);
 	SPI_finish();
+	make_commit_wait(rows, stored);
 	tuplestore_end(relation->reldata);
 	PG_RETURN_INT64(stored);
 }

@@ -21,6 +21,13 @@
 #define MY_LOCAL_TRANSACTION_ID (MyProc->lxid)
 #endif
 
+/* 17 can flush the message at once, which a COMMIT does anyway. Wants replication/message.h. */
+#if PG_VERSION_NUM >= 170000
+#define LOG_MESSAGE_OF_TRANSACTION(prefix) LogLogicalMessage(prefix, "", 0, true, false)
+#else
+#define LOG_MESSAGE_OF_TRANSACTION(prefix) LogLogicalMessage(prefix, "", 0, true)
+#endif
+
 /* 18 says in front of a function, and in one word, that it does not return. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))

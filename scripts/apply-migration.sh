@@ -8,28 +8,44 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=scripts/lib/operate.sh
 . "$REPOSITORY/scripts/lib/operate.sh"
+# shellcheck source=scripts/lib/from_tables.sh
+. "$REPOSITORY/scripts/lib/from_tables.sh"
 
 SCHEMA=public
+FROM_TABLES=false OLD=webhook_routing_old KEEP='' ROUTERS=''
 
 usage() {
     cat <<EOT
 Usage: DATABASE_URL=... ./scripts/apply-migration.sh [--schema NAME] [--dry-run]
+       DATABASE_URL=... ./scripts/apply-migration.sh --from-tables [--old-schema NAME] [--keep INTERVAL]
+                                                     [--router-role NAME]... [--schema NAME] [--dry-run]
 
 Creates the extension webhook_routing in the database, or brings it to the version whose files are
 installed on the server; makes the log's partitions; verifies what is there; shows the configuration.
 It may be run again at any time. Needs a superuser, since the extension is in C.
 
-  --schema NAME   where it is created (public); what is there stays where it is
-  --dry-run       show what would be run, change nothing
-  --help          this text
+The second form takes over what another router keeps in tables of the same names: they move, with their
+view and functions, into a schema of their own, and stay; their configuration becomes the extension's
+history, their log its log (docs/migrating.md). The first part is one transaction; the log follows day by
+day, newest first, and goes on where it was cut off when this is run again.
+
+  --schema NAME       where it is created (public); what is there stays where it is
+  --from-tables       take over another router's tables
+  --old-schema NAME   where they go (webhook_routing_old)
+  --keep INTERVAL     how long log rows are kept, and so taken over, such as '90 days' (30 days)
+  --router-role NAME  the role of the router that is replaced, which goes on until then; once for each
+  --dry-run           show what would be run, change nothing
+  --help              this text
 EOT
 }
 
 while (($#)); do
     case $1 in
-        --schema)
-            option_value "$@" && SCHEMA=$VALUE && shift
-            ;;
+        --schema) option_value "$@" && SCHEMA=$VALUE && shift ;;
+        --from-tables) FROM_TABLES=true ;;
+        --old-schema) option_value "$@" && OLD=$VALUE && shift ;;
+        --keep) option_value "$@" && KEEP=$VALUE && shift ;;
+        --router-role) option_value "$@" && ROUTERS+=${ROUTERS:+,}$VALUE && shift ;;
         --dry-run) DRY_RUN=true ;;
         --help | -h)
             usage
@@ -103,10 +119,13 @@ files_missing() {
 }
 
 migrate() {
-    if [[ -n $old_tables ]]; then
+    if [[ -n $old_tables ]] && $FROM_TABLES; then
+        take_over_tables
+    elif [[ -n $old_tables ]]; then
         die "in $schema there are tables of the same name that are not the extension's: $old_tables
-  Another router's, with its rows? docs/migrating.md says how they are kept." "$EX_CONFIG"
+  Another router's? --from-tables takes them over, with their rows (docs/migrating.md)." "$EX_CONFIG"
     elif [[ -z $installed ]]; then
+        ! $FROM_TABLES || die "there are no tables of another router in $schema; --schema names another" "$EX_CONFIG"
         create_extension || files_missing
     else
         update_extension || files_missing
@@ -170,8 +189,14 @@ look
 check_server
 migrate
 maintain
+tables_moved=false
+if $FROM_TABLES && have_moved; then
+    tables_moved=true
+    take_over_log
+fi
 if ! $DRY_RUN || [[ -n $installed ]]; then
     verify
+    ! $tables_moved || $DRY_RUN || verify_tables
     show_config
 fi
 done_with "Done. Who may do what is given by: SELECT grant_routing_role('forwarder', 'some_role');"

@@ -235,6 +235,16 @@ check_functions_url() {
 
 # ---- starting ----
 
+# failed_to WHAT: with the end of its log
+failed_to() {
+    if [[ -n $BACKGROUND ]]; then
+        tail -n 5 "$BACKGROUND/forwarder.log" | cut -c 1-300 >&2
+    else
+        journalctl -u webhook-forwarder.service -n 10 -o cat --no-pager >&2 || true
+    fi
+    die "the forwarder $1" "$EX_UNAVAILABLE"
+}
+
 # everything_deployed: what a restart is needed for when it changes
 everything_deployed() {
     local file
@@ -280,10 +290,10 @@ start_under_systemd() {
     local stamp=/var/lib/webhook-forwarder.deployed was=''
     [[ ! -e $stamp ]] || was=$(<"$stamp")
     run systemctl daemon-reload
-    run systemctl enable --now "${UNITS[@]}"
+    run systemctl enable --now "${UNITS[@]}" || failed_to "does not start"
     if [[ $was != "$(everything_deployed)" ]]; then
         # Through the socket, so that no connection is refused.
-        run systemctl restart webhook-forwarder.service
+        run systemctl restart webhook-forwarder.service || failed_to "does not start again"
         $DRY_RUN || everything_deployed >"$stamp"
     fi
     step start "systemctl status webhook-forwarder.service; journalctl -u webhook-forwarder.service"
@@ -316,16 +326,6 @@ setting() {
 
 is_ready() { curl -fs -m 3 -o /dev/null "$ADMIN_URL/readyz"; }
 is_healthy() { curl -fs -m 3 "$FORWARDER_URL/" | grep '"status": "healthy"' >/dev/null; }
-
-# failed_to WHAT: with the end of its log
-failed_to() {
-    if [[ -n $BACKGROUND ]]; then
-        tail -n 5 "$BACKGROUND/forwarder.log" | cut -c 1-300 >&2
-    else
-        journalctl -u webhook-forwarder.service -n 5 --no-pager >&2 || true
-    fi
-    die "the forwarder $1" "$EX_UNAVAILABLE"
-}
 
 # Asked with a file of curl's, since the token would be seen among its arguments.
 answers_handshake() {

@@ -144,7 +144,7 @@ state_of() {
     fi
 }
 
-# forwarder_words: the forwarder in a sentence
+# forwarder_words [PERCENTAGE]: the forwarder in a sentence, and whether it has another one than the database
 forwarder_words() {
     local percentage enabled domains
     printf '%s' "$forwarder_state${forwarder_said:+: $forwarder_said}"
@@ -155,6 +155,8 @@ forwarder_words() {
             true) printf '; its rules: %s %%, enabled, domains %s' "$percentage" "${domains//\"/}" ;;
             *) printf '; its rules: %s %%, disabled, domains %s' "$percentage" "${domains//\"/}" ;;
         esac
+        # A change takes a second to get there.
+        [[ -z ${1:-} || $percentage == "$1" ]] || printf ' (the database says %s %%)' "$1"
     fi
 }
 
@@ -207,7 +209,7 @@ headline() {
 }
 
 show_screen() {
-    local kind line state='' version=webhook_routing lines=()
+    local kind line state='' version=webhook_routing in_database='' lines=()
     ask_database status_screen.sql
     ask_forwarder
     if $database_answers; then
@@ -215,6 +217,7 @@ show_screen() {
             case $kind in
                 state) state=$line ;;
                 version) version=$line ;;
+                percentage) in_database=$line ;;
                 *) lines+=("$kind" "$line") ;;
             esac
         done <<<"$database_said"
@@ -230,8 +233,8 @@ show_screen() {
             lines=("${lines[@]:2}")
         done
         case $forwarder_state in
-            'not ready' | unreachable) put outage "forwarder   $(forwarder_words)" ;;
-            *) put "$forwarder_state" "forwarder   $(forwarder_words)" ;;
+            'not ready' | unreachable) put outage "forwarder   $(forwarder_words "$in_database")" ;;
+            *) put "$forwarder_state" "forwarder   $(forwarder_words "$in_database")" ;;
         esac
     } >"$scratch/screen"
     # In one piece, so that it does not flicker.

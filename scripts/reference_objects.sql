@@ -14,7 +14,7 @@ SELECT p.proname::text AS name, arguments, pg_get_function_identity_arguments(p.
   FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid,
        -- What the caller gives; the columns of a row that comes back are in the result.
        LATERAL (SELECT regexp_replace(regexp_replace(pg_get_function_arguments(p.oid), '(, |^)OUT .*', ''),
-                                      'public\.|::\w+', '', 'g') AS arguments) called,
+                                      'public\.|::\w+( with time zone)?', '', 'g') AS arguments) called,
        LATERAL (SELECT string_agg(format('%s %s', a.name, format_type(a.type, NULL)), ', ' ORDER BY a.place) AS columns
                   FROM unnest(p.proargnames, p.proallargtypes, p.proargmodes) WITH ORDINALITY AS a (name, type, mode, place)
                  WHERE a.mode = 'o') returned

@@ -80,7 +80,7 @@ SELECT DISTINCT grantee::regrole FROM rights ORDER BY 1;
 SELECT m.object FROM members m
  WHERE m.classid = 'pg_proc'::regclass
    AND coalesce(obj_description(m.objid, 'pg_proc') !~ '^Internal', true)
-   AND m.object NOT IN (SELECT object FROM rights) AND m.object !~ 'grant_routing_role';
+   AND m.object NOT IN (SELECT object FROM rights) AND m.object !~ 'grant_routing_role|import_routing_';
 
 -- What each role may do, tried.
 CREATE FUNCTION may(role name, command text) RETURNS text LANGUAGE plpgsql AS $$

@@ -5,6 +5,7 @@
 \pset fieldsep '\t'
 
 SELECT 'state', :'status'::json ->> 'state';
+SELECT 'percentage', trim_scale((:'status'::json -> 'config' ->> 'percentage')::numeric);
 SELECT 'version', 'webhook_routing ' || (:'status'::json ->> 'extension');
 
 SELECT 'text', line

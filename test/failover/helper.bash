@@ -15,10 +15,10 @@ readonly BEHIND=127.0.0.1 # where everything of the guide's 10.0.0.x is
 # guide_line TEXT: the line of the guide's shell blocks that holds it
 guide_line() { awk '$0 == "```sh" { inside = 1; next } $0 == "```" { inside = 0 } inside' "$GUIDE" | grep -F "$1"; }
 
-# guide_sql TEXT: the SQL block that holds it
-guide_sql() {
-    awk -v text="$1" '$0 == "```sql" { inside = 1; block = ""; next }
-        $0 == "```" { if (inside && index(block, text)) printf "%s", block; inside = 0 }
+# guide_block KIND TEXT: the first block of that kind that holds it
+guide_block() {
+    awk -v fence="\`\`\`$1" -v text="$2" '$0 == fence { inside = 1; block = ""; next }
+        $0 == "```" { if (inside && index(block, text)) { printf "%s", block; exit } inside = 0 }
         inside { block = block $0 "\n" }' "$GUIDE"
 }
 
@@ -130,6 +130,7 @@ pair_start() {
     export PGDATABASE=$1
     sql "CREATE EXTENSION webhook_routing" "CREATE ROLE e2e_forwarder LOGIN" \
         "SELECT grant_routing_role('forwarder', 'e2e_forwarder')" "SELECT * FROM routing_maintain()" >/dev/null
+    sql "$(guide_block sql client_connection_check_interval | sed 's/webhook_forwarder/e2e_forwarder/')"
     standby_made
     printf 'postgresql:///%s?host=%s,%s&port=%s,%s&user=e2e_forwarder\n' "$1" "${CLUSTER_SOCKET//\//%2F}" \
         "${CLUSTER_SOCKET//\//%2F}" "${PORTS[1]}" "${PORTS[2]}" >"$STACK/database-url"
@@ -236,7 +237,7 @@ pair_setup() {
     export FORWARDER_URL
     streaming || standby_made
     wait_until 30 both_healthy
-    sql "$(guide_sql pg_terminate_backend)" >/dev/null
+    sql "$(guide_block sql pg_terminate_backend)" >/dev/null
     # shellcheck disable=SC2317  # called by wait_until
     standby_decides() { [[ "$(links "$PRIMARY"), $(links "$STANDBY")" == 'log maintenance, decide' ]]; }
     wait_until 10 standby_decides

@@ -49,7 +49,7 @@ goes_on() {
 }
 
 @test "synchronous: the primary is lost in mid-traffic: no client error, nobody changes side, the log is complete and single" {
-    sql "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (db1, db2)'" "SELECT pg_reload_conf()" >/dev/null
+    sql "$(guide_block sql 'ALTER SYSTEM SET synchronous_standby_names')" >/dev/null
     synchronous() { [[ $(sql "SELECT sync_state FROM pg_stat_replication") == quorum ]]; }
     wait_until 10 synchronous
     load_start

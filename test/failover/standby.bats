@@ -23,7 +23,7 @@ setup() {
 
 teardown() {
     load_stop
-    at_db "$STANDBY" "SELECT pg_wal_replay_resume()" >/dev/null || true
+    at_db "$STANDBY" "SELECT pg_wal_replay_resume()" >/dev/null 2>&1 || true
 }
 
 @test "the standby is lost in mid-traffic: the primary decides, and nobody notices" {
@@ -82,5 +82,63 @@ unified_until() {
     figure "the last webhook went to unified $(unified_until "$thrown") ms after the kill switch had returned"
     between "$(unified_until "$thrown")" 0 1500 'ms until nothing goes to unified'
     between "$(grep -c wa-webhook-unified "$BATS_TEST_TMPDIR/answers")" 50 1000 'webhooks to unified before'
+    complete
+}
+
+# synchronous: the primary acknowledges what the standby has
+synchronous() {
+    sql "$(guide_block sql 'ALTER SYSTEM SET synchronous_standby_names')" >/dev/null
+    # shellcheck disable=SC2317  # called by wait_until
+    is_synchronous() { [[ $(sql "SELECT sync_state FROM pg_stat_replication") == quorum ]]; }
+    wait_until 10 is_synchronous
+}
+
+# sessions: of the forwarders at the primary
+sessions() { sql "SELECT count(*) FROM pg_stat_activity WHERE usename = 'e2e_forwarder'"; }
+
+# alone SECONDS: the synchronous standby is lost for so long. Nothing is stored meanwhile, and nobody notices.
+alone() {
+    local stored
+    synchronous
+    load_start
+    sleep 1.5
+    lost "$STANDBY"
+    sleep 0.5
+    stored=$(logged)
+    sleep "$1"
+    equal "$(logged)" "$stored" 'rows that are there'
+    at 1 ready_is 200
+    figure "$(waiting) rows waited, $(sessions) sessions of the forwarders at the primary"
+    between "$(sessions)" 4 8 'sessions'
+}
+
+@test "the synchronous standby is lost: the log waits in the spools until it is taken out of the names; the kill switch need not wait" {
+    local thrown
+    alone 2
+    # A change that waits for the standby is not in force yet, and in the way of the next; one that need not wait is.
+    run -124 timeout 1 psql -Xqc "SELECT update_routing_percentage(60)"
+    equal "$(sql "SELECT percentage FROM get_current_routing_config()")" 50.00
+    run -3 sql "$(guide_block sql 'SET synchronous_commit = local')"
+    [[ $output =~ HINT:\ +SELECT\ (pg_terminate_backend\([0-9]+\))\; ]]
+    sql "SELECT ${BASH_REMATCH[1]}" >/dev/null
+    thrown=$EPOCHREALTIME
+    sql "$(guide_block sql 'SET synchronous_commit = local')" >/dev/null
+    figure "the kill switch that does not wait took $(seconds "$thrown") s"
+    equal "$(sql "SELECT enabled FROM get_current_routing_config()")" f
+    sleep 1.5
+    sql "$(guide_block sql 'ALTER SYSTEM RESET synchronous_standby_names')" >/dev/null
+    wait_until 10 both_healthy
+    nobody_noticed
+    between "$(unified_until "$thrown")" 0 1500 'ms until nothing goes to unified'
+    complete
+}
+
+# bats test_tags=long
+@test "the synchronous standby is lost for long: sessions do not pile up" {
+    alone 100
+    sql "$(guide_block sql 'ALTER SYSTEM RESET synchronous_standby_names')" >/dev/null
+    wait_until 10 both_healthy
+    nobody_noticed
+    same_side
     complete
 }

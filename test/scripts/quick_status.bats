@@ -172,6 +172,13 @@ status_is() {
     sql "SELECT set_routing_domains('{jobs,marketplace,property}')" >/dev/null
 }
 
+@test "a forwarder of another database is seen" {
+    empty_database scripts_other
+    sql "CREATE EXTENSION webhook_routing" "SELECT set_routing_enabled(true), update_routing_percentage(12.5)" >/dev/null
+    run typed quick-status
+    has 'its rules: 0 %, enabled' '(the database says 12.5 %)'
+}
+
 @test "colour on a terminal only, and not with NO_COLOR" {
     sql "SELECT set_routing_enabled(true)" >/dev/null
     run on_terminal quick-status

@@ -1,0 +1,108 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: PostgreSQL
+#
+# Every line of the documentation that calls an operation script, word by word, in the order of its page: the
+# one where a router is replaced in front of such a router, the one of deployment on a machine with systemd.
+# test/docs/docs_test.sh takes these lines as run.
+
+setup() {
+    load helper
+    # shellcheck source=scripts/lib/machine.sh
+    . "$REPOSITORY/scripts/lib/machine.sh"
+    cluster_open "$E2E_DIR/cluster"
+    MACHINE=$BATS_TEST_TMPDIR/machine
+}
+
+teardown() {
+    machine_stop "$MACHINE"
+    process_stop "$BATS_TEST_TMPDIR/functions.pid"
+    process_stop "$BATS_TEST_TMPDIR/database.pid"
+}
+
+# lines_of PAGE: its shell lines that call an operation script
+lines_of() {
+    awk '/^```sh$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$REPOSITORY/$1" |
+        grep -E '^\./scripts/(apply-migration|deploy-infrastructure|setup-infrastructure|start-rollout|quick-status)\.sh'
+}
+
+@test "pages with such lines are the ones that are tried here" {
+    run grep -rlE '^\./scripts/(apply-migration|deploy-infrastructure|setup-infrastructure|start-rollout|quick-status)\.sh' \
+        "$REPOSITORY/README.md" "$REPOSITORY/CONTRIBUTING.md" "$REPOSITORY/docs"
+    equal "$(printf '%s\n' "$output" | sed "s|^$REPOSITORY/||" | sort | paste -sd ' ')" 'docs/deployment.md docs/migrating.md'
+}
+
+@test "docs/migrating.md, line by line" {
+    local line
+    empty_database scripts_pages
+    psql -X -q -v ON_ERROR_STOP=1 -v rows=400 -o /dev/null -f "$BATS_TEST_DIRNAME/other_router.sql"
+    while IFS= read -r line; do
+        run env -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE bash -c "cd $(printf %q "$REPOSITORY") && $line"
+        echo "$line"
+        echo "$output"
+        equal "$status" 0
+    done < <(lines_of docs/migrating.md)
+    has CLIMBING '25.00 %'
+}
+
+# furnish: the machine gets this tree, and beside it the database on the address that the page names and the
+# functions that it names, so that its lines are the page's
+furnish() {
+    local tree=$BATS_TEST_TMPDIR/tree
+    mkdir -p "$tree/srv" "$tree/etc"
+    tar -C "$REPOSITORY" --exclude=./.git --exclude=./.run --exclude=./build/test -cf - . | tar -C "$tree/srv" -xf -
+    printf 'an app secret\n' >"$tree/srv/app-secret"
+    machine_put "$MACHINE" "$tree"
+    machine_beside "$MACHINE" "$REPOSITORY/build/chaos-proxy" --upstream "$CLUSTER_SOCKET/.s.PGSQL.$CLUSTER_PORT" \
+        >"$BATS_TEST_TMPDIR/database.log" 2>&1 3>&- 4>&- &
+    printf '%s %s\n' "$!" "$(process_birth "$!")" >"$BATS_TEST_TMPDIR/database.pid"
+    machine_beside "$MACHINE" "$REPOSITORY/build/standin-functions" >"$BATS_TEST_TMPDIR/functions.log" 2>&1 3>&- 4>&- &
+    printf '%s %s\n' "$!" "$(process_birth "$!")" >"$BATS_TEST_TMPDIR/functions.pid"
+    wait_until 10 grep '^ready ' "$BATS_TEST_TMPDIR/database.log"
+    wait_until 10 grep '^ready ' "$BATS_TEST_TMPDIR/functions.log"
+    DATABASE_IN_MACHINE=postgresql://$CLUSTER_USER@127.0.0.1:$(sed -n 's/^ready port=\([0-9]*\).*/\1/p' "$BATS_TEST_TMPDIR/database.log")/scripts_pages
+    FUNCTIONS_IN_MACHINE=http://127.0.0.1:$(sed -n 's/^ready port=\([0-9]*\).*/\1/p' "$BATS_TEST_TMPDIR/functions.log")/v1
+}
+
+# there COMMAND...: on the machine, in the tree
+there() { machine_run "$MACHINE" env -C /srv DATABASE_URL="$DATABASE_IN_MACHINE" "$@"; }
+
+@test "docs/deployment.md, line by line, on a machine with systemd" {
+    local line refusal first
+    refusal=$(machine_refusal)
+    [[ -z $refusal ]] || skip "$refusal"
+    empty_database scripts_pages
+    cluster_psql postgres -c "DROP ROLE IF EXISTS webhook_forwarder"
+    machine_boot "$MACHINE"
+    # It is a copy of this machine, on which a forwarder may have been.
+    machine_run "$MACHINE" rm -rf /etc/webhook-forwarder /var/lib/webhook-forwarder /var/lib/private/webhook-forwarder \
+        /var/lib/webhook-forwarder.deployed
+    furnish
+    while IFS= read -r line; do
+        run there bash -c "${line//https:\/\/functions.example\/v1/$FUNCTIONS_IN_MACHINE}"
+        echo "$line"
+        echo "$output"
+        equal "$status" 0
+    done < <(lines_of docs/deployment.md)
+    has DISABLED 'forwarder   ready'
+    # What was said is so: units enabled and active, as a user of its own, secrets for those who need them.
+    equal "$(there systemctl is-enabled webhook-forwarder.socket webhook-forwarder.service | sort -u)" enabled
+    equal "$(there systemctl is-active webhook-forwarder.socket webhook-forwarder.service | sort -u)" active
+    equal "$(there stat -c '%a %U:%G' /etc/webhook-forwarder /etc/webhook-forwarder/app-secret /etc/webhook-forwarder/database-url | paste -sd ' ')" \
+        '750 root:webhook-forwarder 640 root:webhook-forwarder 600 root:root'
+    # Again, nothing is restarted; with a change it is, and serves.
+    first=$(there systemctl show -p MainPID --value webhook-forwarder.service)
+    run there ./scripts/deploy-infrastructure.sh
+    echo "$output"
+    equal "$status" 0
+    equal "$(there systemctl show -p MainPID --value webhook-forwarder.service)" "$first"
+    there bash -c 'echo another >app-secret'
+    run there ./scripts/deploy-infrastructure.sh --app-secret-file app-secret --test-webhook
+    echo "$output"
+    equal "$status" 0
+    has 'a test webhook was relayed'
+    [[ $(there systemctl show -p MainPID --value webhook-forwarder.service) != "$first" ]]
+    run there ./scripts/start-rollout.sh --yes
+    equal "$status" 0
+    has_the_rules() { there ./scripts/quick-status.sh | grep 'its rules: 10 %, enabled'; }
+    wait_until 10 has_the_rules
+}
