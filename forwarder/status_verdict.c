@@ -225,6 +225,26 @@ static double side_requests(const struct status_view *view, const char *side)
     return sum;
 }
 
+/* Who has switched routing off, when, and why. */
+static void put_switch(struct writer *detail, const struct status_view *view)
+{
+    for (int row = 0; row < status_rows(view, STATUS_CHANGES); row++)
+    {
+        const char *what = status_value(view, STATUS_CHANGES, row, "what");
+        const char *who = status_value(view, STATUS_CHANGES, row, "who");
+        const char *why = status_value(view, STATUS_CHANGES, row, "why");
+
+        if (what == NULL || strstr(what, "enabled true -> false") == NULL)
+            continue;
+        writer_string(detail, "Switched off at ");
+        markup_moment(detail, (int64_t) status_number(view, STATUS_CHANGES, row, "at", 0),
+                      view->now);
+        writer_print(detail, " by %s%s%s. ", who == NULL ? "somebody" : who,
+                     why == NULL ? "" : ": ", why == NULL ? "" : why);
+        return;
+    }
+}
+
 static void judge_off(const struct status_view *view, struct status_verdict *verdict)
 {
     bool disabled = !status_is(view, STATUS_STEP, 0, "enabled", "t");
@@ -234,6 +254,8 @@ static void judge_off(const struct status_view *view, struct status_verdict *ver
     writer_string(&verdict->headline,
                   disabled ? "Routing is off: every customer is on legacy"
                            : "Nobody is on unified yet: every customer is on legacy");
+    if (disabled)
+        put_switch(&verdict->detail, view);
     if (requests >= step_number(view, "min_requests"))
         writer_print(&verdict->detail, "Legacy is healthy, with %.0f requests looked at.",
                      requests);

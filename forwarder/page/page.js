@@ -13,28 +13,45 @@ let fetched = Date.now();
 
 const same = (one, other) => one.outerHTML === other.outerHTML;
 
-// What has changed of `from` goes into the place of the part with the same id. Charts that are drawn stay,
-// and only their drawing beneath is replaced.
+const reachable = (part) => [...part.querySelectorAll('a, summary, [tabindex]')];
+
+// Whether somebody is marking text in it, such as a command that he is about to copy.
+function isMarked(part) {
+    const marked = getSelection();
+    return !marked.isCollapsed && part.contains(marked.anchorNode);
+}
+
+// What has changed of `from` goes into the place of the part with the same id. What is open, scrolled or has
+// the focus stays so.
 function replacePart(from) {
     const part = document.getElementById(from.id);
-    if (!part || same(part, from)) return;
-    const open = [...part.querySelectorAll('details[open]')].map((details) => details.id);
-    for (const id of open) {
+    if (same(part, from) || isMarked(part)) return;
+    for (const { id } of part.querySelectorAll('details[open]')) {
         const details = from.querySelector('#' + id);
         if (details) details.open = true;
     }
-    if (part.contains(document.activeElement)) return; // somebody reads with the keyboard: next time
+    const focus = reachable(part).indexOf(document.activeElement);
     const scrolled = [...part.querySelectorAll('.scroll')].map((box) => [box.scrollLeft, box.scrollTop]);
     part.className = from.className;
     part.replaceChildren(...from.childNodes);
     part.querySelectorAll('.scroll').forEach((box, i) => {
         if (scrolled[i]) [box.scrollLeft, box.scrollTop] = scrolled[i];
     });
+    if (focus >= 0) reachable(part)[focus]?.focus({ preventScroll: true });
+}
+
+// The part that is seen first stays where it is, whatever becomes of those above it.
+function keepPlace(change) {
+    const top = (part) => part.getBoundingClientRect().top;
+    const seen = scrollY > 0 &&
+        [...document.querySelectorAll('main > section')].find((part) => part.getBoundingClientRect().bottom > 0);
+    const before = seen && top(seen);
+    change();
+    if (seen) scrollBy(0, top(seen) - before);
 }
 
 function replacePage(text) {
     const next = new DOMParser().parseFromString(text, 'text/html');
-    const main = document.querySelector('main');
     const parts = next.querySelectorAll('main > section');
     if (parts.length === 0) throw new Error('no page');
     if (version(next) !== version(document)) {
@@ -45,11 +62,10 @@ function replacePage(text) {
     document.body.className = next.body.className;
     document.querySelector('link[rel=icon]').href = next.querySelector('link[rel=icon]').getAttribute('href');
     document.getElementById('asof').replaceChildren(...next.getElementById('asof').childNodes);
-    for (const part of parts) {
-        if (!document.getElementById(part.id)) main.append(part);
-        else replacePart(part);
-    }
-    drawCharts();
+    keepPlace(() => {
+        for (const part of parts) replacePart(part);
+        drawCharts(false);
+    });
 }
 
 const version = (page) => page.querySelector('link[rel=stylesheet]').getAttribute('href');
@@ -143,9 +159,9 @@ function limits(figure) {
         .filter((limit) => limit.value > 0);
 }
 
-function drawLimits(figure, unit) {
+function drawLimits(first, unit) {
     return (plot) => {
-        const { ctx, bbox } = plot;
+        const { ctx, bbox, figure = first } = plot; // the first time it has none yet
         ctx.save();
         ctx.font = 11 * devicePixelRatio + 'px system-ui, sans-serif';
         ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
@@ -198,24 +214,34 @@ function options(figure, chart, width) {
     };
 }
 
-function drawChart(figure, columns) {
+// The same chart with newer numbers, so that what the pointer reads stays; `anew` where it has to be of
+// another size or colour.
+function drawChart(figure, columns, anew) {
     const chart = CHARTS[figure.id.replace('chart-', '')];
-    const plot = figure.querySelector('.plot');
+    const place = figure.querySelector('.plot');
     const data = [columns.minute, ...chart.series.map(([, , , read]) => clamp(read(columns), chart.range[0]))];
-    const width = Math.max(figure.clientWidth, 200);
+    let plot = charts.get(figure.id);
 
-    charts.get(figure.id)?.destroy();
-    charts.set(figure.id, new uPlot(options(figure, chart, width), data, plot));
+    if (plot && !anew) {
+        place.append(plot.root);
+        plot.figure = figure;
+        plot.setData(data);
+    } else {
+        plot?.destroy();
+        plot = new uPlot(options(figure, chart, Math.max(figure.clientWidth, 200)), data, place);
+        plot.figure = figure;
+        charts.set(figure.id, plot);
+    }
     figure.classList.add('drawn');
 }
 
-function drawCharts() {
+function drawCharts(anew) {
     if (typeof uPlot === 'undefined' || !document.getElementById('minutes-table')) return;
     const columns = minutes();
-    document.querySelectorAll('figure.chart').forEach((figure) => drawChart(figure, columns));
+    document.querySelectorAll('figure.chart').forEach((figure) => drawChart(figure, columns, anew));
 }
 
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawCharts);
-addEventListener('resize', drawCharts);
-drawCharts();
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => drawCharts(true));
+addEventListener('resize', () => drawCharts(true));
+drawCharts(true);
 refreshForever();

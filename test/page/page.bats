@@ -106,6 +106,25 @@ asked() { sql "SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE 
     equal "$(asked)" $((before + 1))
 }
 
+@test "a database that does not answer in time is told of within a second, and what was known with its age" {
+    local began
+    sleep 2.5
+    psql -X -q -c 'BEGIN; LOCK TABLE webhook_routing_config IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(5)' -c COMMIT \
+        >/dev/null 3>&- &
+    wait_until 5 eval '[[ $(sql "SELECT count(*) FROM pg_locks WHERE mode = '"'AccessExclusiveLock'"' AND granted
+        AND relation = '"'webhook_routing_config'::regclass"'") == 1 ]]'
+    began=$(date +%s%N)
+    curl -fs "$ADMIN_URL/status.json" >"$BATS_TEST_TMPDIR/first.json"
+    (($(date +%s%N) - began < 2000000000))
+    curl -fs "$ADMIN_URL/livez"
+    sleep 1
+    curl -fs "$ADMIN_URL/status.json" >"$BATS_TEST_TMPDIR/late.json"
+    wait
+    jq -e '.verdict.level == "unknown" and (.database.problem | test("lock timeout"))' "$BATS_TEST_TMPDIR/late.json"
+    jq -e '.database.reachable and .database.data_age_s >= 2 and (.split | length) > 0' "$BATS_TEST_TMPDIR/late.json"
+    wait_until 8 eval '[[ $(curl -fs "$ADMIN_URL/status.json" | jq -r .database.problem) == null ]]'
+}
+
 @test "what people and functions wrote is shown, and does nothing" {
     sql "SELECT update_routing_percentage(50, '<script>document.title=\"owned\"</script> & \"quoted\" ''too''')" >/dev/null
     sql "INSERT INTO webhook_routing_logs (webhook_name, domain, routed_to, status, error_message)

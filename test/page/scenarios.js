@@ -86,16 +86,24 @@ module.exports = {
         await visit(browser, {}, async (page) => {
             await page.click('#minutes-numbers summary');
             await page.evaluate(() => scrollTo(0, 500));
-            const place = () => page.evaluate(() => document.getElementById('minutes').getBoundingClientRect().top);
+            // Of the part that is seen first, whatever becomes of the verdict above it.
+            const seen = await page.evaluate(() => [...document.querySelectorAll('main > section')]
+                .find((part) => part.getBoundingClientRect().bottom > 0).id);
+            const place = () => page.evaluate((id) => document.getElementById(id).getBoundingClientRect().top, seen);
             const before = await place();
+            assert.notEqual(seen, 'verdict');
             assert.match(await page.textContent('#step'), /On unified\s*50 %/);
             sql("SELECT update_routing_percentage(37.5, 'seen on the page')");
             await until('the new percentage', 6, async () => /On unified\s*37\.5 %/.test(await page.textContent('#step')));
             assert.match(await page.textContent('#changes'), /50\.00 -> 37\.50\s*seen on the page/);
-            assert.ok(Math.abs(await place() - before) < 5, 'what is looked at stays where it is');
+            assert.ok(Math.abs(await place() - before) < 2, 'what is looked at stays where it is');
             assert.ok(await page.isVisible('#minutes-table'), 'the numbers are still open');
+            assert.ok(await page.evaluate(() => document.activeElement.matches('#minutes-numbers summary')), 'the focus stays');
+            assert.deepEqual(await drawn(page), [true, true]);
+            assert.equal(await page.locator('.chart canvas').count(), 2);
             sql("SELECT set_routing_enabled(false, 'the switch')");
             await until('the switch', 6, async () => /Routing is off/.test(await headline(page)));
+            assert.match(await page.textContent('#verdict .detail'), /^Switched off at \d\d:\d\d:\d\d UTC by \w+: the switch\. Legacy/);
             assert.match(await page.title(), /^– off/);
             await picture(page, 'off');
         });

@@ -176,7 +176,13 @@ static void early_and_off(void **state)
            "in 12 requests");
     open_scene(&scene);
     put(scene.results[STATUS_STEP], 0, "enabled", "f");
-    judged(&scene, STATUS_OFF, "Routing is off: every customer is on legacy", "too few requests",
+    put(scene.results[STATUS_CHANGES], 0, "what", "min_requests 50 -> 100");
+    put(scene.results[STATUS_CHANGES], 1, "what", "enabled true -> false");
+    put(scene.results[STATUS_CHANGES], 1, "who", "ada");
+    put(scene.results[STATUS_CHANGES], 1, "why", "complaints");
+    put(scene.results[STATUS_CHANGES], 1, "at", "1769860740");
+    judged(&scene, STATUS_OFF, "Routing is off: every customer is on legacy",
+           "Switched off at 11:59:00 UTC by ada: complaints. Legacy has had too few requests",
            "6,012");
     open_scene(&scene);
     put(scene.results[STATUS_STEP], 0, "percentage", "0.00");
