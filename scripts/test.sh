@@ -32,7 +32,8 @@ readonly GROUPS_KNOWN=(
     "failover    two forwarders behind haproxy, primary and standby, and the loss of each (bats)"
     "monitoring  /metrics, and the kit for Prometheus and Grafana against a live Prometheus (bats)"
     "page        the status page in a real browser (bats, chromium)"
-    "service     the installed units under a real systemd, and the TLS fronts (bats; as root)"
+    "service     the installed units under a real systemd (bats; as root)"
+    "front       nginx and HAProxy with TLS in front of the forwarder, as documented (bats)"
     "sanitize    e2e with the forwarder under the sanitizers; with --long faults, and data races"
     "quickstart  the first command a newcomer types (bats)"
     "packages    what is installed and taken away again (bats)"
@@ -490,7 +491,7 @@ group_page() {
 
 group_service() {
     local refusal
-    need build run bats strace systemd front || return 0
+    need build run bats strace systemd || return 0
     there_are 'test/service/*.bats' || return 0
     refusal=$(. "$REPOSITORY/scripts/lib/machine.sh" && machine_refusal)
     if [[ -n $refusal ]]; then
@@ -499,6 +500,13 @@ group_service() {
     fi
     built || return 0
     bats_tests test/service
+}
+
+group_front() {
+    need build run bats front || return 0
+    there_are 'test/front/*.bats' || return 0
+    built || return 0
+    bats_tests test/front
 }
 
 # sanitized NAME KINDS PATH: bats tests with a forwarder that is built with these sanitizers. What they

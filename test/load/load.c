@@ -91,6 +91,7 @@ static struct
     size_t size;
     const char *domain;
     const char *correlation; /* prefix of X-Correlation-ID; NULL: none is sent */
+    const char *name;        /* for Host; NULL: as in the URL */
     char headers[2048];      /* what --header gave, ready to send */
     unsigned char secret[256];
     size_t secret_length;
@@ -259,7 +260,8 @@ static void write_request(struct connection *connection)
     head = snprintf(connection->out, MAX_REQUEST_HEAD,
                     "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"
                     "Content-Length: %zu\r\n%s%s%s\r\n",
-                    option.path, option.host, length, signature, correlation, option.headers);
+                    option.path, option.name != NULL ? option.name : option.host, length, signature,
+                    correlation, option.headers);
     if (head >= MAX_REQUEST_HEAD)
         fail("too many header bytes");
     memmove(connection->out + head, body, length);
@@ -634,6 +636,7 @@ static void usage(FILE *to)
         "  --retry N         send again, up to N times, what was not answered 200\n"
         "  --timeout S       seconds until a request counts as broken (default 30)\n"
         "  --header LINE     one more request header\n"
+        "  --host NAME       what Host says (default: as in the URL)\n"
         "  --secret-file F   sign each body with the app secret in F\n"
         "  --correlation P   send X-Correlation-ID: P-NUMBER-ATTEMPT\n"
         "  --log FILE        a line per request, tab-separated: number, message ids, domain, "
@@ -688,6 +691,7 @@ static void options(int argc, char **argv)
         {"retry", required_argument, NULL, 'a'},
         {"timeout", required_argument, NULL, 't'},
         {"header", required_argument, NULL, 'H'},
+        {"host", required_argument, NULL, 'O'},
         {"secret-file", required_argument, NULL, 'k'},
         {"batch", required_argument, NULL, 'B'},
         {"correlation", required_argument, NULL, 'C'},
@@ -734,6 +738,9 @@ static void options(int argc, char **argv)
         case 'H':
             length = strlen(option.headers);
             snprintf(option.headers + length, sizeof option.headers - length, "%s\r\n", optarg);
+            break;
+        case 'O':
+            option.name = optarg;
             break;
         case 'k':
             read_secret(optarg);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 #
-# The same cluster for all files as in the end-to-end tests.
+# The cluster of the tests of the service, made and ended as that of the end-to-end tests.
 
-load ../e2e/setup_suite
+# shellcheck source=test/e2e/setup_suite.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../e2e/setup_suite.bash"
