@@ -50,7 +50,7 @@ PREFIX ?= /usr/local
 EXTENSION_MANDIR ?= $(PREFIX)/share/man
 PAGES_DIR = $(PREFIX)/share/doc/webhook_routing
 PAGES := $(if $(filter yes,$(EXTENSION_ONLY)),,README.md CHANGELOG.md LICENSE \
-	$(sort $(wildcard docs/*.md docs/reference/*.md)))
+	$(sort $(wildcard docs/*.md docs/*.png docs/reference/*.md)))
 
 install: install-pages
 install-pages:

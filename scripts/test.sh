@@ -36,7 +36,7 @@ readonly GROUPS_KNOWN=(
     "front       nginx and HAProxy with TLS in front of the forwarder, as documented (bats)"
     "sanitize    e2e with the forwarder under the sanitizers; with --long faults, and data races"
     "quickstart  the first command a newcomer types (bats)"
-    "packages    what is installed and taken away again (bats)"
+    "packages    what is installed and taken away again; the Debian packages on a clean machine (bats)"
     "scripts     the five operation scripts, in front of a real database and forwarder (bats)"
     "versions    newer PostgreSQL, compilers and libraries, in roots of Debian's next releases (bats; root only)"
     "docs        the documentation's statements, and its reference (TAP)"
@@ -303,15 +303,15 @@ no_shouted_lines() {
     [[ -z $found ]]
 }
 
-# The version is said once, in the control file; the changelog has to know it.
+# The version is said once, in the control file; the changelogs have to know it.
 version_is_known() {
     local version
     version=$(sed -n "s/^default_version = '\(.*\)'/\1/p" webhook_routing.control)
-    [[ -n $version ]] && grep -F "## $version" CHANGELOG.md
+    [[ -n $version ]] && grep -F "## $version" CHANGELOG.md && head -n 1 debian/changelog | grep -F "($version-"
 }
 
 shell_files() {
-    files -name '*.sh' -o -name '*.bash' -o -name '*.bats'
+    files -name '*.sh' -o -name '*.bash' -o -name '*.bats' -o -name '*.postinst' -o -name '*.prerm' -o -name '*.postrm'
     printf '.ci/run\0'
 }
 
@@ -552,6 +552,13 @@ group_packages() {
     there_are 'test/packages/*.bats' || return 0
     built || return 0
     bats_tests test/packages/install.bats
+    need debian debootstrap || return 0
+    why_skipped=$(. scripts/lib/debian_root.sh && . scripts/lib/machine.sh && debian_root_refusal && machine_refusal)
+    if [[ -n $why_skipped ]]; then
+        skipped "$why_skipped"
+        return 0
+    fi
+    bats_tests test/packages/debian.bats
 }
 
 group_versions() {

@@ -91,9 +91,12 @@ debian_root_apt() {
     debian_root_run "$dir" apt-get -q -y -o APT::Install-Recommends=false "$@"
 }
 
-# debian_root_sources DIR SUITE: appended to what apt reads there
+# debian_root_sources DIR SUITE: appended to what apt reads there, with the suite's updates and security fixes
+# where this machine gets them as well
 debian_root_sources() {
     printf 'deb %s %s main\n' "$(debian_root_mirror)" "$2" >>"$1/etc/apt/sources.list"
+    apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
+        sed -n "s/^Debian \([^ ]*\) \($2-.*\)\$/deb \1 \2 main/p" | sort -u >>"$1/etc/apt/sources.list"
 }
 
 debian_root_add_suite() {

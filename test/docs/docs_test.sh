@@ -36,7 +36,7 @@ blocks() {
 }
 
 # The shell lines that other tests run, word by word: the two commands by the quickstart group and by
-# whoever runs this; the rest by test/e2e.
+# whoever runs this; packages by test/packages; the rest by test/e2e.
 readonly KNOWN_SHELL_LINES='
 ./scripts/quickstart.sh
 ./scripts/quickstart.sh --stop
@@ -44,6 +44,9 @@ readonly KNOWN_SHELL_LINES='
 . .run/env && psql
 make && sudo make install
 export DATABASE_URL=postgresql://postgres@db.example:5432/app
+dpkg-buildpackage -us -uc -b
+sudo apt install ../postgresql-15-webhook-routing_*.deb
+sudo apt install ../webhook-forwarder_*.deb
 pg_basebackup -d '"'host=db1 user=replicator application_name=db2'"' -D "$PGDATA" -R -X stream -c fast
 '
 

@@ -29,6 +29,7 @@ files_in() { (cd "$1" && find . ! -type d | sort); }
     for file in bin/webhook-forwarder lib/systemd/system/webhook-forwarder.{service,socket} \
         share/man/man8/webhook-forwarder.8 share/man/man7/webhook_routing.7 \
         share/bash-completion/completions/webhook-forwarder share/webhook-forwarder/environment.example \
+        share/webhook-forwarder/monitoring/{prometheus/rules.yml,grafana/dashboard.json} \
         share/doc/webhook_routing/{README.md,docs/deployment.md,docs/reference/forwarder.md}; do
         [[ -s $ROOT/$file ]]
     done
