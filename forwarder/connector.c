@@ -47,9 +47,8 @@ void connector_leave(struct database_connector *connector)
 }
 
 /* Settings before dbname are defaults that the connection string overrides. */
-static void *connector_run(void *argument)
+PGconn *connector_connect(const char *url, const char *session, const char *name)
 {
-    struct database_connector *connector = argument;
     const char *const names[] = {"connect_timeout",
                                  "target_session_attrs",
                                  "keepalives_idle",
@@ -57,13 +56,21 @@ static void *connector_run(void *argument)
                                  "keepalives_count",
                                  "tcp_user_timeout",
                                  "fallback_application_name",
-                                 connector->url != NULL ? "dbname" : NULL,
+                                 url != NULL ? "dbname" : NULL,
                                  NULL};
-    const char *const values[] = {CONNECT_SECONDS, connector->session, "10",           "5", "3",
-                                  "20000",         connector->name,    connector->url, NULL};
+    const char *const values[] = {CONNECT_SECONDS, session, "10", "5", "3",
+                                  "20000",         name,    url,  NULL};
+
+    return PQconnectdbParams(names, values, 1);
+}
+
+static void *connector_run(void *argument)
+{
+    struct database_connector *connector = argument;
     uint64_t one = 1;
 
-    atomic_store(&connector->connection, PQconnectdbParams(names, values, 1));
+    atomic_store(&connector->connection,
+                 connector_connect(connector->url, connector->session, connector->name));
     while (write(connector->event_fd, &one, sizeof one) < 0 && errno == EINTR)
         ;
     connector_leave(connector);

@@ -111,6 +111,10 @@ const char *database_complaint(const PGresult *error);
 
 /* ---- connector.c: opening one, on a thread ---- */
 
+/* The connection itself, open or with an error; waits for it. `name` is what pg_stat_activity
+ * shows. */
+MUST_CHECK PGconn *connector_connect(const char *url, const char *session, const char *name);
+
 /* Begins to connect with a connection string or URI (NULL: libpq's environment),
  * target_session_attrs and the link's name, which pg_stat_activity shows behind ours. NULL without
  * memory, files or threads. */

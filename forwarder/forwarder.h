@@ -41,7 +41,7 @@
  *     answer.c     a function's answer, read            database_url.c  whether it is one
  *     writer.c     text of any length                   status*.c   the status page (status.h)
  *     markup.c     values in HTML and JSON              assets.c    files within the program
- *     metrics*.c   numbers for Prometheus
+ *     metrics*.c   numbers for Prometheus               check.c     --check-config
  *
  * delivery.h tells of deliveries and attempts, answer.h of functions' answers, spool.h of the
  * durable log; admin.h, database.h, outcomes.h, log.h, loop.h, breaker.h, secrets.h, signature.h,
@@ -499,6 +499,15 @@ void worker_offer(struct worker *worker, struct secrets *secrets);
 MUST_CHECK bool worker_join(struct worker *worker);
 
 /* ---------------------------------------------------------------------------------------------
+ * check.c
+ * ------------------------------------------------------------------------------------------ */
+
+/* Looks at all that a start would meet, and prints what it finds: a line for each thing, the last
+ * one that the settings are good. Waits for the database some seconds at most. False when stdout
+ * does not take it. */
+MUST_CHECK bool check_all(struct options *options);
+
+/* ---------------------------------------------------------------------------------------------
  * setup.c, listen.c
  * ------------------------------------------------------------------------------------------ */
 
@@ -510,8 +519,8 @@ void setup_memory(void);
 void setup_files(struct options *options);
 
 /* `count` listening sockets on one address, shared when there are several; false with a sentence in
- * `problem`. */
-MUST_CHECK bool listen_open(const char *address, int *fds, size_t count, char *problem,
+ * `problem`, which begins with the setting, `flag`. */
+MUST_CHECK bool listen_open(const char *flag, const char *address, int *fds, size_t count, char *problem,
                             size_t size);
 /* Listening sockets that whoever started us has opened. */
 #define INHERITED_MOST 64

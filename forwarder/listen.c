@@ -22,18 +22,25 @@
 #define BACKLOG 4096
 
 /* A sentence about `address` and errno, with the way to find out more where there is one. */
-static void listen_explain(const char *address, const char *port, char *problem, size_t size)
+static void listen_explain(const char *flag, const char *address, const char *port, char *problem,
+                           size_t size)
 {
     if (errno == EADDRINUSE)
-        snprintf(problem, size,
-                 "cannot listen on %s: port %s is in use; `ss -ltnp 'sport = :%s'` shows by whom",
-                 address, port, port);
+        snprintf(
+            problem, size,
+            "%s: cannot listen on %s: port %s is in use; `ss -ltnp 'sport = :%s'` shows by whom",
+            flag, address, port, port);
     else if (errno == EACCES)
         snprintf(problem, size,
-                 "cannot listen on %s: port %s needs CAP_NET_BIND_SERVICE (ports below 1024)",
-                 address, port);
+                 "%s: cannot listen on %s: port %s needs CAP_NET_BIND_SERVICE (ports below 1024)",
+                 flag, address, port);
+    else if (errno == EADDRNOTAVAIL)
+        snprintf(problem, size,
+                 "%s: cannot listen on %s: this machine does not have the address; `ip addr` shows "
+                 "which it has",
+                 flag, address);
     else
-        snprintf(problem, size, "cannot listen on %s: %s", address, strerror(errno));
+        snprintf(problem, size, "%s: cannot listen on %s: %s", flag, address, strerror(errno));
 }
 
 static int listen_try(const struct addrinfo *address, bool shared, bool listening)
@@ -88,7 +95,8 @@ static bool listen_all(const struct addrinfo *address, bool shared, int *fds, si
     return true;
 }
 
-bool listen_open(const char *address, int *fds, size_t count, char *problem, size_t size)
+bool listen_open(const char *flag, const char *address, int *fds, size_t count, char *problem,
+                 size_t size)
 {
     char host[256], port[8];
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
@@ -98,7 +106,7 @@ bool listen_open(const char *address, int *fds, size_t count, char *problem, siz
 
     if (!options_parse_address(address, host, sizeof host, port, sizeof port))
     {
-        snprintf(problem, size, "\"%s\" is no HOST:PORT", address);
+        snprintf(problem, size, "%s: \"%s\" is no HOST:PORT", flag, address);
         return false;
     }
     if (*host == '\0')
@@ -106,12 +114,12 @@ bool listen_open(const char *address, int *fds, size_t count, char *problem, siz
     failed = getaddrinfo(host, port, &hints, &found);
     if (failed != 0)
     {
-        snprintf(problem, size, "cannot listen on %s: %s", address, gai_strerror(failed));
+        snprintf(problem, size, "%s: cannot listen on %s: %s", flag, address, gai_strerror(failed));
         return false;
     }
     good = listen_all(found, count > 1, fds, count);
     if (!good)
-        listen_explain(address, port, problem, size);
+        listen_explain(flag, address, port, problem, size);
     freeaddrinfo(found);
     return good;
 }

@@ -148,10 +148,10 @@ static int process_listen(struct process *process)
          !listen_spread(&inherited, process->listeners, options->workers, problem, sizeof problem)))
         return fail(EX_CONFIG, problem);
     process->admin_fd = inherited.admin;
-    if ((inherited.admin < 0 &&
-         !listen_open(options->admin_listen, &process->admin_fd, 1, problem, sizeof problem)) ||
-        (inherited.count == 0 && !listen_open(options->listen, process->listeners, options->workers,
-                                              problem, sizeof problem)))
+    if ((inherited.admin < 0 && !listen_open("--admin-listen", options->admin_listen,
+                                             &process->admin_fd, 1, problem, sizeof problem)) ||
+        (inherited.count == 0 && !listen_open("--listen", options->listen, process->listeners,
+                                              options->workers, problem, sizeof problem)))
         return fail(EX_UNAVAILABLE, problem);
     return EX_OK;
 }
@@ -327,7 +327,7 @@ static int process_check(struct process *process)
 
     if (status != EX_OK)
         return status;
-    return puts("the settings are good") < 0 || fflush(stdout) != 0 ? EX_IOERR : EX_OK;
+    return check_all(&process->options) ? EX_OK : EX_IOERR;
 }
 
 int main(int argc, char *argv[])

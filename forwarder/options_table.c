@@ -21,7 +21,9 @@ const struct option_row OPTION_ROWS[] = {
 const size_t OPTION_ROW_COUNT = sizeof OPTION_ROWS / sizeof *OPTION_ROWS;
 
 const struct option_action OPTION_ACTIONS[] = {
-    {"check-config", OPTIONS_CHECK, "check the settings and the files they name, then exit"},
+    {"check-config", OPTIONS_CHECK,
+     "look at all that a start would meet (settings, files, spool, addresses, database), then "
+     "exit"},
     {"help", OPTIONS_HELP, "this text"},
     {"help-markdown", OPTIONS_HELP_MARKDOWN, "the same as a reference page"},
     {"metrics-markdown", OPTIONS_METRICS_MARKDOWN, "the metrics as a reference page"},

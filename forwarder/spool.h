@@ -52,6 +52,8 @@ enum spool_opening
     SPOOL_FAILED  /* no memory, no thread */
 };
 
+/* Its path: the option; else what systemd gives, the first of several; else the default. */
+void spool_directory_choose(const struct options *options, char *path, size_t size);
 MUST_CHECK enum spool_opening spool_directory_open(struct spool_directory **directory,
                                                    const struct options *options);
 /* Brings everything to the disk and gives the lock back. NULL is allowed. */

@@ -256,19 +256,19 @@ static enum readiness wait_for_lock(struct spool_directory *directory)
 
 /* ---- open and close ---- */
 
-/* The option; else what systemd gives, the first of several. */
-static void choose_path(struct spool_directory *directory)
+void spool_directory_choose(const struct options *options, char *path, size_t size)
 {
-    const char *path = directory->options->spool_directory;
-    int length;
+    const char *chosen = options->spool_directory;
+    int length = (int) strlen(chosen);
 
-    if (*path == '\0')
-        path = getenv("STATE_DIRECTORY");
-    if (path == NULL || *path == '\0')
-        path = DEFAULT_DIRECTORY;
-    length =
-        path == directory->options->spool_directory ? (int) strlen(path) : (int) strcspn(path, ":");
-    snprintf(directory->path, sizeof directory->path, "%.*s", length, path);
+    if (*chosen == '\0' && (chosen = getenv("STATE_DIRECTORY")) != NULL)
+        length = (int) strcspn(chosen, ":");
+    if (chosen == NULL || length == 0)
+    {
+        chosen = DEFAULT_DIRECTORY;
+        length = (int) strlen(chosen);
+    }
+    snprintf(path, size, "%.*s", length, chosen);
 }
 
 /* Several segments of each worker fit into --spool-size. */
@@ -290,7 +290,7 @@ enum spool_opening spool_directory_open(struct spool_directory **directory,
     made->options = options;
     made->fd = made->lock_fd = -1;
     made->segment_size = choose_segment_size(options);
-    choose_path(made);
+    spool_directory_choose(options, made->path, sizeof made->path);
     if (pthread_mutex_init(&made->mutex, NULL) != 0 || !syncer_open(&made->syncer, &made->fd))
     {
         free(made);
