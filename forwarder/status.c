@@ -7,7 +7,9 @@
  * is older waits for the next set, suspended, for STATUS_PATIENCE_US at most; with no connection to
  * be had nobody waits. A section that fails keeps what it said last.
  *
- * The link is opened when somebody asks, and closed STATUS_IDLE_US after the last one did.
+ * The link is opened when somebody asks, and closed STATUS_IDLE_US after the last one did. It goes
+ * to a server that takes the log, since a standby may be behind; while there is none, to one that
+ * may decide.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@
 #define STATUS_PATIENCE_US 1000000
 #define STATUS_STALLED_US 20000000 /* the session's statement_timeout is less */
 #define STATUS_OLD_US 10000000     /* so long after its time an answer is missed */
+#define STATUS_RETURN_US 10000000  /* a standby is read for so long at least */
 #define STATUS_SHARE 10            /* of the time, the database is kept busy for one part */
 #define STATUS_RING 64
 
@@ -187,7 +190,7 @@ static void status_refused(void *owner, const PGresult *error)
 static bool status_link(struct status *status)
 {
     status->link = (struct database){.link = "status",
-                                     .session = status->options->decide_server,
+                                     .session = status->options->log_server,
                                      .url = status->secrets->database_url,
                                      .statements = STATUS_STATEMENTS,
                                      .statement_count = STATUS_SECTIONS + 1,
@@ -218,6 +221,15 @@ static void status_impatient(struct loop_timer *timer)
     status_resume(timer->owner);
 }
 
+/* For the next try. */
+static void status_other_server(struct status *status)
+{
+    const struct options *options = status->options;
+    bool primary = status->link.session == options->log_server;
+
+    status->link.session = primary ? options->decide_server : options->log_server;
+}
+
 void status_turn(struct status *status)
 {
     if (!status->linked)
@@ -226,7 +238,10 @@ void status_turn(struct status *status)
     if (status->link.failures == 0 || status->link.state == DATABASE_READY)
         return;
     if (status->link.failures != status->judged && !status->declined)
+    {
+        status_other_server(status);
         status_trouble(status, "no connection", NULL, true);
+    }
     status->judged = status->link.failures;
     status->declined = false;
     status_resume(status);
@@ -293,9 +308,36 @@ static bool status_is_fresh(const struct status *status)
     return status->told_us != 0 && status->loop->now_us - status->told_us < status_kept_us(status);
 }
 
+/* Whether a worker stores the log: there is a primary. */
+static bool status_has_primary(const struct admin *admin)
+{
+    for (size_t i = 0; i < admin->worker_count; i++)
+        if (atomic_load_explicit(&admin->workers[i].status.can_log, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+/* Leaves a standby when the primary is there again; rarely, should it not be one. */
+static void status_return(struct status *status, const struct admin *admin)
+{
+    const PGresult *step = status->results[STATUS_STEP];
+    int standby = step == NULL ? -1 : PQfnumber(step, "standby");
+
+    if (status->link.state != DATABASE_READY || standby < 0 || PQntuples(step) == 0 ||
+        *PQgetvalue(step, 0, standby) != 't' ||
+        status->loop->now_us - status->link.ready_us < STATUS_RETURN_US ||
+        !status_has_primary(admin))
+        return;
+    status->link.session = status->options->log_server;
+    status->declined = true; /* that it is left is no trouble */
+    database_condemn(&status->link, "the primary is there again");
+}
+
 bool status_ready(const struct admin *admin)
 {
     struct status *status = admin->status;
+
+    status_return(status, admin);
 
     loop_arm(status->loop, &status->closer, status->loop->now_us + STATUS_IDLE_US);
     if (!status->linked && !status_link(status))
@@ -336,6 +378,14 @@ static int64_t status_since(const struct status *status, const struct status_vie
                : status->problem_since;
 }
 
+/* A change has reached the forwarder that the answer does not know. */
+static bool status_is_behind(const struct status_view *view)
+{
+    return status_is(view, STATUS_STEP, 0, "standby", "t") &&
+           status_number(view, STATUS_STEP, 0, "config_version", 0) <
+               (double) view->forwarder.config_version;
+}
+
 /* Nothing is known to be wrong, and yet nothing new has come. */
 static bool status_is_late(const struct status *status, uint64_t now_us)
 {
@@ -357,6 +407,8 @@ static void status_look(const struct admin *admin, struct status_view *view)
         view->problem = status->problem;
     else if (status_is_late(status, loop_clock()))
         view->problem = "it has not answered yet";
+    else if (status_is_behind(view))
+        view->problem = "the primary cannot be reached, and the standby is behind";
     view->mend = status->mend;
     view->unreachable = status->unreachable;
     view->problem_since = status_since(status, view);

@@ -190,6 +190,8 @@ static void put_config(struct writer *writer, const struct status_view *view)
     writer_string(writer, "</b> <span class=\"more\">automatic rollback ");
     writer_string(writer,
                   status_is(view, STATUS_STEP, 0, "automatic_rollback", "t") ? "on" : "off");
+    if (status_is(view, STATUS_STEP, 0, "standby", "t"))
+        writer_string(writer, "; read from a standby");
     writer_string(writer, "</span></dd></div>\n");
 }
 
