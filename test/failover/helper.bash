@@ -99,6 +99,14 @@ streaming() {
     [[ $(at_db "$STANDBY" "SELECT pg_last_wal_replay_lsn() >= '$place' AND pg_is_in_recovery()") == t ]]
 }
 
+# synchronous: the primary acknowledges what the standby has
+synchronous() {
+    sql "$(guide_block sql 'ALTER SYSTEM SET synchronous_standby_names')" >/dev/null
+    # shellcheck disable=SC2317  # called by wait_until
+    is_synchronous() { [[ $(sql "SELECT sync_state FROM pg_stat_replication") == quorum ]]; }
+    wait_until 10 is_synchronous
+}
+
 # standby_made: the other server is made anew from the primary, by the guide's command
 standby_made() {
     signal "$STANDBY" CONT

@@ -49,9 +49,7 @@ goes_on() {
 }
 
 @test "synchronous: the primary is lost in mid-traffic: no client error, nobody changes side, the log is complete and single" {
-    sql "$(guide_block sql 'ALTER SYSTEM SET synchronous_standby_names')" >/dev/null
-    synchronous() { [[ $(sql "SELECT sync_state FROM pg_stat_replication") == quorum ]]; }
-    wait_until 10 synchronous
+    synchronous
     load_start
     sleep 2
     equal "$(links "$PRIMARY") at the primary, $(links "$STANDBY") at the standby" 'log maintenance at the primary, decide at the standby'
@@ -108,7 +106,9 @@ SQL
     goes_on
 }
 
-@test "a primary that is frozen, and is left for its standby: the links find the new one, and stay when the old one thaws" {
+@test "a primary that is frozen, left for its standby, and thaws: the links stay, and being synchronous it can take nothing" {
+    local stored
+    synchronous
     load_start
     sleep 1
     LOST=$EPOCHREALTIME
@@ -119,7 +119,21 @@ SQL
     wait_until 20 all_moved
     thawed "$STANDBY"
     sleep 1
-    equal "$(links "$STANDBY")" '' 'at the old one, which has thawed'
+    # But for those whose COMMIT waits there, with nobody any more who would hear of it.
+    equal "$(at_db "$STANDBY" "SELECT count(*) FROM pg_stat_activity WHERE usename = 'e2e_forwarder' AND wait_event <> 'SyncRep'")" \
+        0 'sessions at the old one, which has thawed'
+
+    # Whoever connects now can take it for the primary: it can be written, and it is the first of the URL. No
+    # COMMIT there returns, so that nothing leaves the spool for it.
+    stored=$(at_db "$STANDBY" "SELECT count(*) FROM webhook_routing_logs")
+    at 1 forwarder_stop
+    forwarder_again 1
+    gone_astray() { [[ $(at_db "$STANDBY" "SELECT count(*) FROM pg_stat_activity WHERE usename = 'e2e_forwarder' AND wait_event <> 'SyncRep'") != 0 ]]; }
+    wait_until 10 gone_astray
+    sleep 2
+    equal "$(at_db "$STANDBY" "SELECT count(*) FROM webhook_routing_logs")" "$stored" 'rows that the old one has taken'
+    lost "$STANDBY"
+    wait_until 20 both_healthy
     nobody_noticed
     same_side
     complete

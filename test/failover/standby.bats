@@ -85,14 +85,6 @@ unified_until() {
     complete
 }
 
-# synchronous: the primary acknowledges what the standby has
-synchronous() {
-    sql "$(guide_block sql 'ALTER SYSTEM SET synchronous_standby_names')" >/dev/null
-    # shellcheck disable=SC2317  # called by wait_until
-    is_synchronous() { [[ $(sql "SELECT sync_state FROM pg_stat_replication") == quorum ]]; }
-    wait_until 10 is_synchronous
-}
-
 # sessions: of the forwarders at the primary
 sessions() { sql "SELECT count(*) FROM pg_stat_activity WHERE usename = 'e2e_forwarder'"; }
 
