@@ -164,9 +164,9 @@ pair_stop() {
 
 # at N COMMAND...: with the N-th forwarder as the one that the helpers mean
 at() {
-    local STACK=$STACK/forwarder$1 FORWARDER_PORT ADMIN_PORT FORWARDER_URL ADMIN_URL
+    local STACK=$STACK/forwarder$1 FORWARDER_PORT ADMIN_PORT
     read -r FORWARDER_PORT ADMIN_PORT <"$STACK/ports"
-    # shellcheck disable=SC2034  # for the command
+    local -x FORWARDER_URL ADMIN_URL
     FORWARDER_URL=http://$BEHIND:$FORWARDER_PORT ADMIN_URL=http://$BEHIND:$ADMIN_PORT
     "${@:2}"
 }
@@ -284,6 +284,15 @@ spools_are_empty() { [[ -z $(find "$STACK"/forwarder[12]/spool -name '*.spool') 
 
 # waiting: rows that the functions have been called for and the primary has not
 waiting() { echo $(($(seen .total) - $(logged))); }
+
+# metric NAME: of both forwarders, added up
+metric() {
+    local n
+    for n in 1 2; do
+        # shellcheck disable=SC2016  # its own ADMIN_URL
+        at "$n" bash -c 'curl -fs "$ADMIN_URL/metrics"'
+    done | awk -v name="webhook_forwarder_$1" '$1 == name || index($1, name "{") == 1 { sum += $2 } END { print sum + 0 }'
+}
 
 # affected SINCE: the slowest webhook from that moment on, in ms, and the seconds from it to the last one that
 # took more than 80 ms; 0 when there is none

@@ -73,6 +73,7 @@ unified_until() {
     both_tell() { (($(all_events database_behind) >= 2)); }
     wait_until 10 both_tell
     at 1 health_is degraded
+    equal "$(metric deciding_locally)" 2 'forwarders that decide by themselves'
     at 1 ready_is 200
     equal "$(at_db "$STANDBY" "SELECT enabled FROM get_current_routing_config()")" t 'at the standby'
     at_db "$STANDBY" "SELECT pg_wal_replay_resume()" >/dev/null
@@ -100,7 +101,7 @@ alone() {
     sleep "$1"
     equal "$(logged)" "$stored" 'rows that are there'
     at 1 ready_is 200
-    figure "$(waiting) rows waited, $(sessions) sessions of the forwarders at the primary"
+    figure "$(metric log_rows_waiting) rows waited, $(sessions) sessions of the forwarders at the primary"
     between "$(sessions)" 4 8 'sessions'
 }
 
