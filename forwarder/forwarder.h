@@ -520,8 +520,8 @@ void setup_files(struct options *options);
 
 /* `count` listening sockets on one address, shared when there are several; false with a sentence in
  * `problem`, which begins with the setting, `flag`. */
-MUST_CHECK bool listen_open(const char *flag, const char *address, int *fds, size_t count, char *problem,
-                            size_t size);
+MUST_CHECK bool listen_open(const char *flag, const char *address, int *fds, size_t count,
+                            char *problem, size_t size);
 /* Listening sockets that whoever started us has opened. */
 #define INHERITED_MOST 64
 struct inherited

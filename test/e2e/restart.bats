@@ -23,7 +23,10 @@ setup() {
     clean_sheet
 }
 
-teardown() { process_stop "$BATS_TEST_TMPDIR/keeper.pid" 30; }
+teardown() {
+    process_stop "$BATS_TEST_TMPDIR/keeper.pid" 30
+    own_forwarder_stop
+}
 
 # keeper RESTARTS SOCKETS [ARGUMENT]...: keeps the sockets on our ports, and restarts the forwarder
 keeper() {
@@ -67,6 +70,34 @@ restarted() {
 
 # bats test_tags=long
 @test "twenty restarts under load: no request fails" { restarted 20 1 2; }
+
+@test "while it drains: a kept connection is answered once more and told to close, and the successor waits for the spool" {
+    local first=$BATS_TEST_TMPDIR/first pid asking=()
+    behave 'delay_ms=1500'
+    own_stack
+    forwarder_start
+    pid=$(forwarder_pid)
+    post "$(text 'I need a job')" 3>&- 4>&- & # keeps it draining
+    asking=($!)
+    "$REPOSITORY/test/faults/wire.pl" "$FORWARDER_PORT" 'send:GET / HTTP/1.1\r\nHost: a\r\n\r\n' read:600 \
+        'send:GET / HTTP/1.1\r\nHost: a\r\n\r\n' read:2000 >"$first" 3>&- 4>&- &
+    asking+=($!)
+    sleep 0.3
+    kill -TERM "$pid"
+    mv "$STACK/forwarder.pid" "$STACK/leaving.pid"
+    unset FORWARDER_PORT ADMIN_PORT # a port of its own, as with sockets from outside
+    forwarder_spawn
+    wait_until 5 grep '"event":"spool_locked"' "$STACK/forwarder.log"
+    wait "${asking[@]}"
+    wait_until 10 health_is healthy
+    # Two answers; the second closes.
+    equal "$(tr -d '\r' <"$first" | grep -acE '^HTTP/1.1 200')" 2 answers
+    equal "$(tr -d '\r' <"$first" | grep -aic '^Connection: close')" 1 'closing answers'
+    grep -a '^closed' "$first"
+    wait_logged 1
+    forwarder_stop
+    behave 'delay_ms=0'
+}
 
 @test "the service manager hears of start, reload, life and end" {
     keeper 0 1

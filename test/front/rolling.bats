@@ -28,6 +28,7 @@ teardown() {
     front_stop "$KIND"
     process_stop "$TOP/one/forwarder.pid"
     process_stop "$TOP/two/forwarder.pid"
+    rm -rf "$TOP/one" "$TOP/two"
 }
 
 # forwarder_named NAME: sets FORWARDER_PORT and ADMIN_PORT, its own at every start
@@ -84,7 +85,6 @@ rolling() {
     wait_logged "$((run * 400))"
     # Both had their share.
     between "$(grep -c '"event":"listening"' "$TOP/one/forwarder.log")" 2 2 starts
-    rm -r "$TOP/one" "$TOP/two"
 }
 
 @test "nginx: two forwarders restarted in turn under load, no request fails" { rolling nginx; }
