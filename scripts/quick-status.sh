@@ -104,7 +104,32 @@ fetch() {
     body=${body%$'\n'}
 }
 
-# ask_forwarder: sets forwarder_state (ready, degraded, not ready, unreachable, not asked) and what it says
+# measure SERIES DEFAULT: its value in $metrics, as a whole number
+metrics=''
+measure() {
+    awk -v series="$1" -v value="$2" '$1 == series { value = sprintf("%.0f", $2) } END { print value }' <<<"$metrics"
+}
+
+# notes_of_forwarder: what of its own figures (/metrics) somebody has to know, joined by "; "
+notes_of_forwarder() {
+    local waiting oldest notes=()
+    (($(measure webhook_forwarder_deciding_locally 0) == 0)) || notes+=('it decides by the last rules')
+    (($(measure webhook_forwarder_spool_usable 1) == 1)) || notes+=('it cannot write to its spool')
+    waiting=$(awk '/^webhook_forwarder_log_rows_waiting/ { sum += $2 } END { print sum + 0 }' <<<"$metrics")
+    oldest=$(measure webhook_forwarder_log_oldest_waiting_seconds 0)
+    # Younger ones are on their way.
+    ((oldest < 5)) || notes+=("$waiting log rows wait, the oldest for $oldest s")
+    mapfile -t -O "${#notes[@]}" notes < <(awk -F '"' '/^webhook_forwarder_breakers\{.*state="open"\}/ && !/ 0$/ {
+        print "the breaker of " $2 " is open" }' <<<"$metrics")
+    (($(measure webhook_forwarder_spool_set_aside_bytes 0) == 0)) || notes+=('rows are in set-aside/')
+    (
+        IFS=';'
+        printf '%s' "${notes[*]}"
+    ) | sed 's/;/; /g'
+}
+
+# ask_forwarder: sets forwarder_state (ready, degraded, not ready, unreachable, not asked), forwarder_said and
+# forwarder_rules, which are percentage|enabled|domains as GET / gives them
 forwarder_state='not asked' forwarder_said='' forwarder_rules=''
 ask_forwarder() {
     forwarder_said='' forwarder_rules=''
@@ -118,16 +143,20 @@ ask_forwarder() {
             ;;
         *) forwarder_state='not ready' forwarder_said=${body:-HTTP status $http_status} ;;
     esac
+    fetch "$ADMIN_URL/metrics"
+    metrics=$body
+    if [[ $forwarder_state == ready && $http_status == 200 ]]; then
+        forwarder_said=$(notes_of_forwarder)
+    fi
     fetch "$FORWARDER_URL/"
     if [[ $http_status != 200 ]]; then
         [[ $forwarder_state == 'not ready' ]] ||
             forwarder_state='not ready' forwarder_said="no health at $FORWARDER_URL/ (HTTP status $http_status)"
         return 0
     fi
-    # The forwarder's own words, in its own format (GET / of docs/reference/forwarder.md).
-    if [[ $forwarder_state == ready && $body == *'"status": "degraded"'* ]]; then
+    if [[ $forwarder_state == ready && ($body == *'"status": "degraded"'* || -n $forwarder_said) ]]; then
         forwarder_state=degraded
-        forwarder_said='it decides by the last rules, or cannot write its log or spool'
+        forwarder_said=${forwarder_said:-it does not have all of the database and its spool}
     fi
     forwarder_rules=$(sed -n 's/.*"percentage": \([^,]*\), "enabled": \([a-z]*\), "domains": \[\([^]]*\)\].*/\1|\2|\3/p' \
         <<<"$body")
@@ -267,9 +296,11 @@ show_json() {
         rules="{\"percentage\": $percentage, \"enabled\": $enabled, \"domains\": [$domains]}"
     fi
     state=$(state_of "$state")
-    printf '{"state": "%s",\n "forwarder": {"state": "%s", "problem": %s, "url": %s, "admin_url": %s, "rules": %s},\n "database": %s}\n' \
+    printf '{"state": "%s",\n "forwarder": {"state": "%s", "problem": %s, "url": %s, "admin_url": %s, "rules": %s, "rows_waiting": %s, "oldest_waiting_seconds": %s},\n "database": %s}\n' \
         "$state" "$forwarder_state" "$(json_string "$forwarder_said")" "$(json_string "$FORWARDER_URL")" \
-        "$(json_string "$ADMIN_URL")" "$rules" "$database"
+        "$(json_string "$ADMIN_URL")" "$rules" \
+        "$(awk '/^webhook_forwarder_log_rows_waiting/ { sum += $2; found = 1 } END { print found ? sum : "null" }' <<<"$metrics")" \
+        "$(measure webhook_forwarder_log_oldest_waiting_seconds null)" "$database"
     [[ $state != outage ]] || return "$EX_UNAVAILABLE"
 }
 

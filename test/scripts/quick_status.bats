@@ -31,12 +31,12 @@ new_step() {
     wait_rules
 }
 
-# traffic N: so many webhooks about jobs, all answered, all logged
+# traffic N: so many webhooks about jobs, all of them logged, whatever the answer was
 traffic() {
     local before first
     before=$(logged)
     first=$(($(date +%s%N) / 1000 % 1000000000))
-    "$LOAD" --url "$FORWARDER_URL/" --requests "$1" --domain jobs --concurrency 4 --first "$first" >/dev/null
+    "$LOAD" --url "$FORWARDER_URL/" --requests "$1" --domain jobs --concurrency 4 --first "$first" >/dev/null || true
     stored() { (($(logged) >= before + $1)); }
     wait_until 10 stored "$1"
 }
@@ -119,6 +119,16 @@ status_is() {
     wait_until 15 health_is healthy
 }
 
+@test "critical: no function can be reached; the breaker that has opened is named" {
+    sql "SELECT set_routing_enabled(false)" >/dev/null
+    wait_rules
+    behave 'refuse=1'
+    traffic 6
+    status_is critical 2
+    has 'the breaker of wa-webhook-jobs is open'
+    behave 'refuse=0'
+}
+
 @test "outage: the database does not answer; the forwarder tells its own state" {
     new_step 35
     server -m immediate stop
@@ -127,8 +137,11 @@ status_is() {
     status_is outage 2
     has 'ROUTING CRITICAL: the database does not answer: connection to server' 'database    it does not answer: connection' \
         'Webhooks go on by the last rules' 'forwarder   degraded' 'its rules: 35 %, enabled'
-    equal "$(typed quick-status --json | jq -c '[.database.reached, .forwarder.state, .forwarder.rules.percentage]')" \
-        '[false,"degraded",35]'
+    equal "$(typed quick-status --json | jq -c '[.database.reached, .forwarder.state, .forwarder.rules.percentage, .forwarder.rows_waiting > 0]')" \
+        '[false,"degraded",35,true]'
+    # After a while it says how much waits for the database.
+    rows_wait() { typed quick-status | tr -s ' \n' ' ' | grep -E '[1-9][0-9]* log rows wait, the oldest for [0-9]+ s'; }
+    wait_until 15 rows_wait
     server start
     wait_until 15 health_is healthy
 }
