@@ -99,20 +99,20 @@ choose_place() {
 # install_program: into the system, or, for the background, into its folder
 install_program() {
     if [[ -n $BACKGROUND ]]; then
-        run mkdir -p "$BACKGROUND"
+        perform mkdir -p "$BACKGROUND"
         build_program
         if ! cmp -s "$program" "$BACKGROUND/webhook-forwarder"; then
             # Moved into its place, since the old one may be running.
-            run install -m 755 "$program" "$BACKGROUND/webhook-forwarder.new"
-            run mv "$BACKGROUND/webhook-forwarder.new" "$BACKGROUND/webhook-forwarder"
+            perform install -m 755 "$program" "$BACKGROUND/webhook-forwarder.new"
+            perform mv "$BACKGROUND/webhook-forwarder.new" "$BACKGROUND/webhook-forwarder"
         fi
         step program "$BACKGROUND/webhook-forwarder"
     elif [[ -z ${DESTDIR:-} && -e /usr/bin/webhook-forwarder ]]; then
         step program "a package has installed it"
     else
         step program "building and installing it and its units"
-        run make -C "$REPOSITORY" -s -f Makefile.programs forwarder
-        run make -C "$REPOSITORY" -s -f Makefile.programs install-forwarder DESTDIR="${DESTDIR:-}"
+        perform make -C "$REPOSITORY" -s -f Makefile.programs forwarder
+        perform make -C "$REPOSITORY" -s -f Makefile.programs install-forwarder DESTDIR="${DESTDIR:-}"
     fi
 }
 
@@ -120,7 +120,7 @@ install_program() {
 build_program() {
     program=$REPOSITORY/build/webhook-forwarder
     if [[ -w $REPOSITORY/Makefile.programs ]] && command -v make >/dev/null; then
-        run make -C "$REPOSITORY" -s -f Makefile.programs forwarder
+        perform make -C "$REPOSITORY" -s -f Makefile.programs forwarder
     fi
     [[ -x $program ]] || program=$(command -v webhook-forwarder) ||
         die "there is no forwarder: make forwarder, as a user who may write here" "$EX_UNAVAILABLE"
@@ -155,22 +155,22 @@ secret() {
 }
 
 make_folder() {
-    run mkdir -p "$CONFIG"
+    perform mkdir -p "$CONFIG"
     if [[ -n $BACKGROUND ]]; then
-        run mkdir -p "$CONFIG/spool"
-        run chmod 700 "$CONFIG" "$CONFIG/spool"
+        perform mkdir -p "$CONFIG/spool"
+        perform chmod 700 "$CONFIG" "$CONFIG/spool"
         # Called as root, the folder stays root's: what root writes there nobody else can redirect.
         if ((EUID == 0)); then
-            run chgrp "$GROUP_OF_USER" "$CONFIG"
-            run chmod 750 "$CONFIG"
-            run chown "$RUN_AS:$GROUP_OF_USER" "$CONFIG/spool"
+            perform chgrp "$GROUP_OF_USER" "$CONFIG"
+            perform chmod 750 "$CONFIG"
+            perform chown "$RUN_AS:$GROUP_OF_USER" "$CONFIG/spool"
         fi
         return
     fi
-    run chmod 750 "$CONFIG"
+    perform chmod 750 "$CONFIG"
     if [[ -z ${DESTDIR:-} ]]; then
-        getent group "$GROUP" >/dev/null || run groupadd --system "$GROUP"
-        run chgrp "$GROUP" "$CONFIG"
+        getent group "$GROUP" >/dev/null || perform groupadd --system "$GROUP"
+        perform chgrp "$GROUP" "$CONFIG"
     fi
 }
 
@@ -289,11 +289,11 @@ start_in_background() {
 start_under_systemd() {
     local stamp=/var/lib/webhook-forwarder.deployed was=''
     [[ ! -e $stamp ]] || was=$(<"$stamp")
-    run systemctl daemon-reload
-    run systemctl enable --now "${UNITS[@]}" || failed_to "does not start"
+    perform systemctl daemon-reload
+    perform systemctl enable --now "${UNITS[@]}" || failed_to "does not start"
     if [[ $was != "$(everything_deployed)" ]]; then
         # Through the socket, so that no connection is refused.
-        run systemctl restart webhook-forwarder.service || failed_to "does not start again"
+        perform systemctl restart webhook-forwarder.service || failed_to "does not start again"
         $DRY_RUN || everything_deployed >"$stamp"
     fi
     step start "systemctl status webhook-forwarder.service; journalctl -u webhook-forwarder.service"

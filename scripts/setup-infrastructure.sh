@@ -31,8 +31,9 @@ DATABASE_URL.
   --dry-run                show what would be run, change nothing
   --help                   this text
 
-For scripts/apply-migration.sh: --schema. For scripts/deploy-infrastructure.sh: --background, --user,
---listen, --admin-listen, --database-url-file, --app-secret-file, --verify-token-file, --test-webhook.
+For scripts/apply-migration.sh: --schema, --from-tables, --old-schema, --keep, --router-role.
+For scripts/deploy-infrastructure.sh: --background, --user, --listen, --admin-listen,
+--database-url-file, --app-secret-file, --verify-token-file, --test-webhook.
 EOT
 }
 
@@ -43,7 +44,8 @@ while (($#)); do
         --forwarder-role) option_value "$@" && FORWARDER_ROLE=$VALUE && shift ;;
         --operator) option_value "$@" && OPERATORS+=("$VALUE") && shift ;;
         --viewer) option_value "$@" && VIEWERS+=("$VALUE") && shift ;;
-        --schema) option_value "$@" && MIGRATE+=("$1" "$VALUE") && shift ;;
+        --schema | --old-schema | --keep | --router-role) option_value "$@" && MIGRATE+=("$1" "$VALUE") && shift ;;
+        --from-tables) MIGRATE+=("$1") ;;
         --background | --user | --listen | --admin-listen | --database-url-file | --app-secret-file | --verify-token-file)
             option_value "$@" && DEPLOY+=("$1" "$VALUE") && shift
             ;;
@@ -208,7 +210,7 @@ verify_all() {
     forwarder=http://$(of_deploy --listen "${forwarder#http://}")
     $WITH_FORWARDER || options=(--no-forwarder)
     ADMIN_URL=$admin FORWARDER_URL=$forwarder \
-        run "$REPOSITORY/scripts/quick-status.sh" "${options[@]}"
+        perform "$REPOSITORY/scripts/quick-status.sh" "${options[@]}"
 }
 
 check_prerequisites

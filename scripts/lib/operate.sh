@@ -202,8 +202,8 @@ shown() {
     printf '      %s\n' "${line% }"
 }
 
-# run COMMAND...: runs it, or in a dry run shows it
-run() {
+# perform COMMAND...: runs it, or in a dry run shows it
+perform() {
     if $DRY_RUN; then
         shown "$@"
     else
