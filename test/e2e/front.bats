@@ -85,7 +85,14 @@ untouched() {
         }
     done
     run -0 curl -s -i "$ADMIN_URL/nothing"
-    [[ $output == *' 404 '* && $output == */livez* && $output == */readyz* ]]
+    [[ $output == *' 404 '* && $output == */livez* && $output == */readyz* && $output == */metrics* ]]
+}
+
+@test "metrics are answered in Prometheus' text format, whoever runs the forwarder" {
+    run -0 curl -fs "$ADMIN_URL/metrics"
+    [[ $output == *$'\nwebhook_forwarder_workers 1\n'* ]]
+    # What comes out of /proc is known though no other process may see into this one.
+    run -1 grep -E '^process_.* NaN' <<<"$output"
 }
 
 @test "an unknown name is 404, and so is a path below a name" {

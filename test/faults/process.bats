@@ -255,7 +255,7 @@ system_calls() {
         post "$(text 'I need a job')"
         equal "$status" 200
     done
-    curl -fsS "$ADMIN_URL/livez" >/dev/null
+    curl -fsS "$ADMIN_URL/livez" "$ADMIN_URL/metrics" >/dev/null
     kill -HUP "$(forwarder_pid)"
     wait_until 5 grep secrets_reloaded "$STACK/forwarder.log"
     forwarder_stop
