@@ -79,13 +79,15 @@ static void gather_spool(struct metrics *total, const struct admin *admin)
     metric_set(&cells[METRIC_SPOOL_BYTES], stock.bytes);
     metric_set(&cells[METRIC_SPOOL_SEGMENTS], stock.segments);
     metric_set(&cells[METRIC_SPOOL_ASIDE], stock.aside);
+    metric_set(&cells[METRIC_SPOOL_BAD], stock.bad);
+    metric_set(&cells[METRIC_SPOOL_DAMAGED], stock.damaged);
     metric_set(&cells[METRIC_SPOOL_LIMIT], admin->options->spool_size);
     metric_set(&cells[METRIC_SPOOL_USABLE], stock.usable);
 }
 
 /* ---- the workers ---- */
 
-/* A breaker has a place of its own among the targets. */
+/* By the names of the targets, which are those of attempts. */
 static void gather_breakers(struct metrics *total, const struct breaker_table *table)
 {
     size_t count = atomic_load(&table->count);

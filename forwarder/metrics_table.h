@@ -93,6 +93,10 @@
       "Segments on the disk.")                                                                     \
     X(SPOOL_ASIDE, gauge, BYTES, PROCESS, METRICS_PREFIX "spool_set_aside_bytes", "",              \
       "Bytes in set-aside/, as seen at the start and since: somebody has to look at them.")        \
+    X(SPOOL_BAD, counter, NONE, PROCESS, METRICS_PREFIX "spool_bad_segments_total", "",            \
+      "Segments that could not be written, or brought to the disk; their rows are written anew.")  \
+    X(SPOOL_DAMAGED, counter, NONE, PROCESS, METRICS_PREFIX "spool_damaged_records_total", "",     \
+      "Records of an earlier process that could not be believed; they are in set-aside/.")         \
     X(GUARD_ROLLBACKS, counter, NONE, SUM, METRICS_PREFIX "guard_rollbacks_total", "",             \
       "Domains for which routing_guard(), asked by this forwarder, has switched routing off.")     \
     X(SAMPLE_FINDINGS, gauge, NONE, SUM, METRICS_PREFIX "sample_ratio_findings", "",               \

@@ -118,23 +118,28 @@ static void publish_rules(struct worker *worker)
                worker->ruleset_heard_us != 0 ? worker->ruleset_heard_us : worker->born_us);
 }
 
-/* Rows that wait, and when the oldest of them was decided, on the loop's clock. */
+/* A moment of the wall clock on the loop's, as far as that goes back. */
+static uint64_t loop_moment(const struct worker *worker, int64_t wall_us)
+{
+    uint64_t now = worker->loop.now_us;
+    int64_t age_us = identity_now_us() - wall_us;
+
+    if (age_us <= 0)
+        return now;
+    return (uint64_t) age_us < now ? now - (uint64_t) age_us : 1;
+}
+
+/* Rows that wait, and when the oldest of them was decided. */
 static void publish_log(struct worker *worker)
 {
     struct metrics *metrics = &worker->metrics;
     const struct outcome *first = worker->outcomes.first;
-    int64_t oldest_us = first == NULL ? INT64_MAX : first->created_us, age_us;
-    size_t spilled = spool_backlog(worker->spool, &oldest_us);
+    int64_t oldest_us = first == NULL ? INT64_MAX : first->created_us;
 
     metric_set(&metrics->rows_in_memory, worker->outcomes.queued);
-    metric_set(&metrics->rows_in_spool, spilled);
-    age_us = oldest_us == INT64_MAX ? 0 : identity_now_us() - oldest_us;
-    /* The system may run for less long than a row has waited. */
-    metric_set(&metrics->cells[METRIC_LOG_OLDEST], oldest_us == INT64_MAX ? 0
-                                                   : age_us <= 0          ? worker->loop.now_us
-                                                   : (uint64_t) age_us < worker->loop.now_us
-                                                       ? worker->loop.now_us - (uint64_t) age_us
-                                                       : 1);
+    metric_set(&metrics->rows_in_spool, spool_backlog(worker->spool, &oldest_us));
+    metric_set(&metrics->cells[METRIC_LOG_OLDEST],
+               oldest_us == INT64_MAX ? 0 : loop_moment(worker, oldest_us));
 }
 
 void metrics_publish(struct worker *worker)

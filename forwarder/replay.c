@@ -104,6 +104,7 @@ static void replay_damaged(struct spool *spool, size_t place, size_t size)
     kept = spool_aside_bytes(spool->directory, name, replay->data + place, size);
     replay->segment->keep |= !kept;
     replay->damaged++;
+    atomic_fetch_add(&spool->directory->damaged, 1);
     replay_complain(replay, place, size, kept);
 }
 

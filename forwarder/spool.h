@@ -65,7 +65,9 @@ const char *spool_directory_path(const struct spool_directory *directory);
 struct spool_stock
 {
     size_t bytes, segments;
-    size_t aside; /* bytes in set-aside/, as seen at the start and since */
+    size_t aside;   /* bytes in set-aside/, as seen at the start and since */
+    size_t bad;     /* segments that could not be written or synced, since the start */
+    size_t damaged; /* records that could not be believed, since the start */
     bool usable;
 };
 

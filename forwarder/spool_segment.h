@@ -194,8 +194,9 @@ struct spool_directory
     atomic_bool ready;     /* fd is open and the lock is ours */
     pthread_mutex_t mutex; /* of becoming ready */
     atomic_size_t bytes, segments;
-    atomic_size_t aside; /* bytes in set-aside/ */
-    atomic_int troubled; /* workers that cannot write */
+    atomic_size_t aside;        /* bytes in set-aside/ */
+    atomic_size_t bad, damaged; /* segments that failed, and records: since the start */
+    atomic_int troubled;        /* workers that cannot write */
     size_t segment_size;
     /* Segments that were there when the lock became ours, oldest first: worker 0 reads them. */
     char (*leftovers)[SEGMENT_NAME];

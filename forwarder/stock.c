@@ -120,6 +120,8 @@ struct spool_stock spool_directory_stock(const struct spool_directory *directory
     return (struct spool_stock){.bytes = atomic_load(&directory->bytes),
                                 .segments = atomic_load(&directory->segments),
                                 .aside = atomic_load(&directory->aside),
+                                .bad = atomic_load(&directory->bad),
+                                .damaged = atomic_load(&directory->damaged),
                                 .usable = atomic_load(&directory->troubled) == 0};
 }
 

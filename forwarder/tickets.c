@@ -34,6 +34,8 @@ enum spool_verdict spool_verdict(const struct spool *spool, uint64_t ticket)
 /* Tickets from `first` on are lost, and with them the segment. */
 static void spool_condemn(struct spool *spool, struct spool_segment *segment, uint64_t first)
 {
+    if (!segment->bad)
+        atomic_fetch_add(&spool->directory->bad, 1);
     segment->bad = true;
     segment->pending_length = 0;
     spool->stranded = true;

@@ -122,6 +122,7 @@ readonly UNKNOWN='1|error|-|t|outcome unknown: the forwarder was killed before t
     sleep 0.5
     equal "$(sql "SELECT string_agg(right(from_number, 1), '' ORDER BY from_number) FROM webhook_routing_logs")" 1245
     equal "$(events spool_record_damaged)" 3
+    curl -fs "$ADMIN_URL/metrics" | grep -x 'webhook_forwarder_spool_damaged_records_total 3'
     (($(find "$SPOOL/set-aside" -name '*.damaged' | wc -l) == 3))
     if grep -F 250788 "$STACK/forwarder.log"; then
         false
@@ -258,6 +259,7 @@ sync_has_failed() { (($(events spool_sync_failed) >= 1)); }
     sync_fails
     still_serves
     wait_until 5 sync_has_failed
+    curl -fs "$ADMIN_URL/metrics" | grep '^webhook_forwarder_spool_bad_segments_total [1-9]'
     still_serves
     wait_logged 2
     process_stop "$BATS_TEST_TMPDIR/strace.pid"

@@ -119,6 +119,8 @@ mixed_load() {
     forwarder_stop
     forwarder_start
     equal "$(value attempts_total)" 0
+    # What nobody has asked yet is not known, and not nothing.
+    metrics | grep -x 'webhook_forwarder_sample_ratio_findings NaN'
     "$LOAD" --url "$FORWARDER_URL/" --requests 200 --first 8100000 >/dev/null
     wait_stored
     equal "$((before + $(value attempts_total)))" "$(logged)"
