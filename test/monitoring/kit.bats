@@ -96,13 +96,16 @@ metric_names() {
         "$(sed -n 's/^ *- alert: //p' "$KIT/prometheus/rules.yml" | sort)"
 }
 
-@test "rules, dashboard and documentation name only metrics that there are" {
+@test "rules, dashboard, documentation and scripts name only metrics that there are" {
     local known=$BATS_TEST_TMPDIR/known file
     metrics | sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p' | sort >"$known"
     for file in "$KIT"/prometheus/*.yml "$KIT"/grafana/*.json docs/*.md README.md; do
         metric_names <"$file" >"$BATS_TEST_TMPDIR/named"
         equal "$(comm -13 "$known" "$BATS_TEST_TMPDIR/named" | xargs)" '' "$file"
     done
+    # In scripts process_ is what functions are called.
+    cat scripts/*.sh | metric_names | grep ^webhook >"$BATS_TEST_TMPDIR/named"
+    equal "$(comm -13 "$known" "$BATS_TEST_TMPDIR/named" | xargs)" '' scripts
     metric_names <"$KIT/grafana/dashboard.json" >"$BATS_TEST_TMPDIR/named"
     (($(wc -l <"$BATS_TEST_TMPDIR/named") > 30))
 }
