@@ -5,17 +5,23 @@
 -- nothing when all three agree. Every request has a correlation id of its own. Run in the folder that
 -- holds answers (load --log) and received (standin-functions --journal), each from after the log and
 -- the rollups were emptied. Set `outcomes` to false when outcomes may have been lost with the
--- forwarder's memory (no spool): then `outcome unknown` is right for whatever a client was told.
+-- forwarder's memory (no spool): then `outcome unknown` is right for whatever a client was told. `others`
+-- may be a pattern of correlation ids: those are not of the clients, and compared with the rollups alone.
 \set ON_ERROR_STOP on
 \pset format unaligned
 \pset tuples_only on
 SET client_min_messages = warning;
+\if :{?others}
+\else
+\set others ''
+\endif
 
 CREATE TEMP TABLE answers (number bigint, ids text, domain text, status text, routed_to text, ms double precision,
 	sender text, began double precision, correlation text);
 CREATE TEMP TABLE received (correlation text, function text, ids text, answer text);
 \copy answers FROM 'answers'
 \copy received FROM 'received'
+DELETE FROM received WHERE correlation LIKE :'others';
 
 -- A message on its way to a function, as the function saw it.
 CREATE TEMP TABLE delivered AS
@@ -25,7 +31,7 @@ CREATE TEMP TABLE delivered AS
 CREATE TEMP TABLE logged AS
 	SELECT l.*, l.error_message IS NOT DISTINCT FROM
 	            'outcome unknown: the forwarder was killed before the function answered' AS unknown
-	  FROM webhook_routing_logs l;
+	  FROM webhook_routing_logs l WHERE l.correlation_id NOT LIKE :'others';
 
 -- One attempt, and the last attempt of each decision.
 CREATE TEMP TABLE attempts AS
@@ -75,7 +81,7 @@ INSERT INTO findings
 	SELECT 'rollups are not the log', format('%s %s %s', minute, domain, routed_to)
 	  FROM (SELECT date_trunc('minute', created_at) AS minute, domain, routed_to, config_version, 1 AS requests,
 	               (status <> 'success')::int AS errors, (response_time_ms IS NULL)::int AS skipped
-	          FROM logged WHERE item = 0
+	          FROM webhook_routing_logs WHERE item = 0
 	        UNION ALL
 	        SELECT minute, domain, routed_to, config_version, -requests, -errors, -skipped
 	          FROM webhook_routing_rollups) AS sums

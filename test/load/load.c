@@ -9,7 +9,8 @@
  * two sides of a comparison, send the same bytes. With --rate a request's latency counts from the
  * moment it was due, not from the moment a connection was free for it; otherwise a server that
  * stalls would make its own figures look better. With --retry what was not answered 200 is sent
- * again, as Meta does. SIGTERM lets it begin nothing new, and report.
+ * again, as Meta does. With --rate-file the rate follows a file, as the hours of a day go by.
+ * SIGTERM lets it begin nothing new, and report.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -85,9 +86,10 @@ static struct
     struct sockaddr_in address;
     char host[128];
     char path[512];
-    uint64_t requests, first, senders, batch;
+    uint64_t requests, first, senders, batch, statuses;
     unsigned int concurrency, retries;
     double rate, timeout;
+    const char *rate_file; /* holds the rate, which may change; NULL: it does not */
     size_t size;
     const char *domain;
     const char *correlation; /* prefix of X-Correlation-ID; NULL: none is sent */
@@ -114,7 +116,8 @@ static struct connection *connections;
 static struct message *retry_queue;
 static size_t retry_count;
 static int poller;
-static double start;
+static double start, start_epoch; /* the same moment by both clocks */
+static double next_due;           /* when the next new message is due, with a rate */
 static volatile sig_atomic_t stopping;
 
 static double now(void)
@@ -154,9 +157,21 @@ static size_t sentence_of(uint64_t number, unsigned int item)
     return at;
 }
 
+/* A status of a message that was sent to somebody, instead of a message. */
+static bool is_status(uint64_t number)
+{
+    return option.statuses > 0 && number % option.statuses == 0;
+}
+
+/* The domain of an item, or `status`. */
+static const char *domain_of(uint64_t number, unsigned int item)
+{
+    return is_status(number) ? "status" : SENTENCES[sentence_of(number, item)].domain;
+}
+
 static unsigned int items_of(uint64_t number)
 {
-    return option.batch > 0 && number % option.batch == 0 ? BATCH_ITEMS : 1;
+    return !is_status(number) && option.batch > 0 && number % option.batch == 0 ? BATCH_ITEMS : 1;
 }
 
 static unsigned long long sender_of(uint64_t number, unsigned int item)
@@ -187,6 +202,24 @@ static size_t item_of(uint64_t number, unsigned int item, char *to, size_t room)
                              SENTENCES[sentence_of(number, item)].text);
 }
 
+/* A webhook that says how a message fared. Returns its length. */
+static size_t status_of(uint64_t number, char *body, size_t room)
+{
+    static const char *const WORDS[] = {"sent", "delivered", "read"};
+    char id[MAX_ID];
+
+    message_id_of(number, 0, id);
+    return (size_t) snprintf(
+        body, room,
+        "{\"object\":\"whatsapp_business_account\",\"entry\":[{\"id\":\"102290129340398\","
+        "\"changes\":[{\"value\":{\"messaging_product\":\"whatsapp\",\"metadata\":"
+        "{\"display_phone_number\":\"250788000000\",\"phone_number_id\":\"106540352242922\"},"
+        "\"statuses\":[{\"id\":\"%s\",\"status\":\"%s\",\"timestamp\":\"%llu\","
+        "\"recipient_id\":\"%llu\"}]},\"field\":\"messages\"}]}]}",
+        id, WORDS[scramble(number) % 3], 1760000000ull + (unsigned long long) number,
+        sender_of(number, 0));
+}
+
 /* The body of message `number`. Returns its length; `room` is known to suffice. */
 static size_t body_of(uint64_t number, char *body, size_t room)
 {
@@ -194,7 +227,11 @@ static size_t body_of(uint64_t number, char *body, size_t room)
                       tail[] = "]},\"field\":\"messages\"}]}]}";
     unsigned long long sender = sender_of(number, 0);
     unsigned int items = items_of(number);
-    size_t length = (size_t) snprintf(
+    size_t length;
+
+    if (is_status(number))
+        return status_of(number, body, room);
+    length = (size_t) snprintf(
         body, room,
         "{\"object\":\"whatsapp_business_account\",\"entry\":[{\"id\":\"102290129340398\","
         "\"changes\":"
@@ -308,7 +345,10 @@ static void write_log(const struct connection *connection, unsigned int status, 
         message_id_of(message->number, item, id);
         fprintf(option.log, "%s%s", item > 0 ? "," : "", id);
     }
-    fprintf(option.log, "\t%s\t", SENTENCES[sentence_of(message->number, 0)].domain);
+    fputc('\t', option.log);
+    for (unsigned int item = 0; item < items_of(message->number); item++)
+        fprintf(option.log, "%s%s", item > 0 ? "," : "", domain_of(message->number, item));
+    fputc('\t', option.log);
     if (status != 0)
         fprintf(option.log, "%u", status);
     else
@@ -489,11 +529,11 @@ static bool next_message(struct message *message, uint64_t *next)
             retry_queue[i] = retry_queue[--retry_count];
             return true;
         }
-    if (*next >= option.requests)
+    if (*next >= option.requests || next_due > moment)
         return false;
-    message->due = option.rate > 0 ? (double) *next / option.rate : 0;
-    if (message->due > moment)
-        return false;
+    message->due = next_due;
+    if (option.rate > 0)
+        next_due += 1 / option.rate;
     message->number = option.first + (*next)++;
     message->attempts = 0;
     return true;
@@ -506,7 +546,7 @@ static long wait_for(uint64_t next)
     double until = 0.1;
 
     if (option.rate > 0 && next < option.requests)
-        until = (double) next / option.rate - now();
+        until = next_due - now();
     if (retry_count > 0 && until > 0.01)
         until = 0.01;
     return until < 0 ? 0 : until > 0.1 ? 100000000 : (long) (until * 1e9);
@@ -528,6 +568,19 @@ static void on_event(struct connection *connection, uint32_t events)
         if (connection->fd < 0 || connection->out_sent == before)
             break;
     }
+}
+
+/* Takes over what the file of --rate-file says now; what is no rate above 0 changes nothing. */
+static void read_rate(void)
+{
+    FILE *in = fopen(option.rate_file, "r");
+    double rate;
+
+    if (in == NULL)
+        return;
+    if (fscanf(in, "%lf", &rate) == 1 && rate > 0)
+        option.rate = rate;
+    fclose(in);
 }
 
 static void on_stop(int number)
@@ -563,6 +616,8 @@ static void run(void)
         if (now() - checked < 0.1)
             continue;
         checked = now();
+        if (option.rate_file != NULL)
+            read_rate();
         for (unsigned int i = 0; i < option.concurrency; i++)
             if (connections[i].busy && connections[i].fd >= 0 &&
                 checked - connections[i].started > option.timeout)
@@ -593,10 +648,10 @@ static void report(double seconds)
     const char *comma = "";
 
     qsort(result.latencies, result.latency_count, sizeof *result.latencies, by_size);
-    printf("{\"requests\":%llu,\"sent\":%llu,\"seconds\":%.3f,\"per_second\":%.1f,"
-           "\"refused\":%llu,\"broken\":%llu,\"statuses\":{",
-           (unsigned long long) option.requests, (unsigned long long) result.sent, seconds,
-           (double) option.requests / seconds, (unsigned long long) result.refused,
+    printf("{\"requests\":%llu,\"sent\":%llu,\"began_at\":%.3f,\"seconds\":%.3f,"
+           "\"per_second\":%.1f,\"refused\":%llu,\"broken\":%llu,\"statuses\":{",
+           (unsigned long long) option.requests, (unsigned long long) result.sent, start_epoch,
+           seconds, (double) option.requests / seconds, (unsigned long long) result.refused,
            (unsigned long long) result.broken);
     for (unsigned int status = 1; status < 600; status++)
         if (result.statuses[status] > 0)
@@ -627,11 +682,13 @@ static void usage(FILE *to)
         "  --requests N      how many (default 1000)\n"
         "  --concurrency N   connections (default 16)\n"
         "  --rate N          so many a second, latency counted from when each was due\n"
+        "  --rate-file FILE  the same, as FILE says, which is read ten times a second\n"
         "  --senders N       distinct senders (default 1000)\n"
         "  --first N         number of the first message (default 1); n always has the same bytes\n"
         "  --domain NAME     only messages about one domain, or `unknown`\n"
         "  --batch N         each N-th webhook is a batch: several messages, of different domains\n"
         "                    and senders\n"
+        "  --statuses N      each N-th webhook is a status: sent, delivered or read\n"
         "  --size BYTES      bodies at least so long (default: as they are, some 500)\n"
         "  --retry N         send again, up to N times, what was not answered 200\n"
         "  --timeout S       seconds until a request counts as broken (default 30)\n"
@@ -639,7 +696,8 @@ static void usage(FILE *to)
         "  --host NAME       what Host says (default: as in the URL)\n"
         "  --secret-file F   sign each body with the app secret in F\n"
         "  --correlation P   send X-Correlation-ID: P-NUMBER-ATTEMPT\n"
-        "  --log FILE        a line per request, tab-separated: number, message ids, domain, "
+        "  --log FILE        a line per request, tab-separated: number, message ids, their "
+        "domains, "
         "status\n"
         "                    (`none` when no whole answer came, `refused` without a connection),\n"
         "                    X-Routed-To, ms, sender, seconds since the start, correlation id\n"
@@ -684,6 +742,7 @@ static void options(int argc, char **argv)
         {"requests", required_argument, NULL, 'n'},
         {"concurrency", required_argument, NULL, 'c'},
         {"rate", required_argument, NULL, 'r'},
+        {"rate-file", required_argument, NULL, 'R'},
         {"senders", required_argument, NULL, 's'},
         {"first", required_argument, NULL, 'f'},
         {"domain", required_argument, NULL, 'd'},
@@ -694,6 +753,7 @@ static void options(int argc, char **argv)
         {"host", required_argument, NULL, 'O'},
         {"secret-file", required_argument, NULL, 'k'},
         {"batch", required_argument, NULL, 'B'},
+        {"statuses", required_argument, NULL, 'S'},
         {"correlation", required_argument, NULL, 'C'},
         {"log", required_argument, NULL, 'l'},
         {"help", no_argument, NULL, 'h'},
@@ -716,6 +776,9 @@ static void options(int argc, char **argv)
             break;
         case 'r':
             option.rate = strtod(optarg, NULL);
+            break;
+        case 'R':
+            option.rate_file = optarg;
             break;
         case 's':
             option.senders = strtoull(optarg, NULL, 10);
@@ -748,6 +811,9 @@ static void options(int argc, char **argv)
         case 'B':
             option.batch = strtoull(optarg, NULL, 10);
             break;
+        case 'S':
+            option.statuses = strtoull(optarg, NULL, 10);
+            break;
         case 'C':
             option.correlation = optarg;
             break;
@@ -774,6 +840,7 @@ int main(int argc, char **argv)
 {
     struct sigaction on_term = {.sa_handler = on_stop};
     struct rlimit files;
+    struct timespec moment;
 
     options(argc, argv);
     sigaction(SIGTERM, &on_term, NULL);
@@ -790,6 +857,12 @@ int main(int argc, char **argv)
         fail("out of memory");
     for (unsigned int i = 0; i < option.concurrency; i++)
         connections[i].fd = -1;
+    if (option.rate_file != NULL)
+        read_rate();
+    if (option.rate_file != NULL && option.rate <= 0)
+        fail("the rate file holds no rate");
+    clock_gettime(CLOCK_REALTIME, &moment);
+    start_epoch = (double) moment.tv_sec + (double) moment.tv_nsec / 1e9;
     start = now();
     run();
     report(now());
