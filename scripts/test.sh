@@ -39,6 +39,7 @@ readonly GROUPS_KNOWN=(
     "packages    what is installed and taken away again; the Debian packages on a clean machine (bats)"
     "scripts     the five operation scripts, in front of a real database and forwarder (bats)"
     "versions    newer PostgreSQL, compilers and libraries, in roots of Debian's next releases (bats; root only)"
+    "rehearsal   the whole week of a rollout in minutes, with its bad days (bats)"
     "docs        the documentation's statements, and its reference (TAP)"
 )
 
@@ -570,6 +571,12 @@ group_versions() {
         return 0
     fi
     bats_tests test/versions
+}
+
+group_rehearsal() {
+    need build run bats rehearsal || return 0
+    built || return 0
+    bats_tests test/rehearsal
 }
 
 group_docs() {

@@ -38,6 +38,7 @@ packages_of() {
         jq) echo "jq" ;;
         terminal) echo "bsdutils" ;;
         pages) echo "mandoc man-db groff-base bash-completion bsdutils bsdextrautils" ;;
+        rehearsal) echo "faketime openssl perl" ;;
         tap) echo "libipc-run-perl perl" ;;
         bench | front) echo "nginx haproxy" ;;
         wrk | strace | systemd | faketime | haproxy) echo "$1" ;;

@@ -36,12 +36,17 @@ blocks() {
 }
 
 # The shell lines that other tests run, word by word: the two commands by the quickstart group and by
-# whoever runs this; packages by test/packages; the rest by test/e2e.
+# whoever runs this; packages by test/packages; the rehearsal by its own; the rest by test/e2e.
 readonly KNOWN_SHELL_LINES='
 ./scripts/quickstart.sh
 ./scripts/quickstart.sh --stop
 ./scripts/test.sh
 . .run/env && psql
+./scripts/rehearsal.sh
+./scripts/rehearsal.sh --keep
+./scripts/rehearsal.sh --judge
+./scripts/rehearsal.sh --stop
+. .run/rehearsal/env && psql
 make && sudo make install
 export DATABASE_URL=postgresql://postgres@db.example:5432/app
 dpkg-buildpackage -us -uc -b
