@@ -50,14 +50,17 @@ p99_us() {
     done | sort -n | tail -n 1
 }
 
-# unmoved NAME QUIET...: the crowd costs the others little. STRICT: no more than twice the quiet p99
+# unmoved NAME QUIET...: the crowd costs the others little. STRICT: no more than twice the quiet p99, or than
+# 3 ms more where that is more. Twice a quiet p99 of less than 1 ms is less than what two cores take to share
+# themselves among load, forwarder, database and functions while these read 3 MB; 3 ms is what the forwarder
+# may add to a webhook at all.
 unmoved() {
     local quiet crowded
     crowded=$(p99_us "$1")
     quiet=$(p99_us "${@:2}")
     echo "# $1: p99 $crowded us, quiet $quiet us" >&3
     if [[ -n ${STRICT:-} ]]; then
-        between "$crowded" 0 $((2 * quiet)) us
+        between "$crowded" 0 $((quiet > 3000 ? 2 * quiet : quiet + 3000)) us
     else
         between "$crowded" 0 $((10 * quiet + 100000)) us
     fi
@@ -141,19 +144,19 @@ large_crowd() {
 }
 
 # bats test_tags=long
-@test "5,000 idle connections: the others' p99 is within twice the quiet one" {
+@test "5,000 idle connections: the others' p99 is within twice the quiet one, or 3 ms more" {
     SECONDS_OF_LOAD=30 STRICT=yes
     idle_crowd
 }
 
 # bats test_tags=long
-@test "1,000 slow clients: the others' p99 is within twice the quiet one" {
+@test "1,000 slow clients: the others' p99 is within twice the quiet one, or 3 ms more" {
     SECONDS_OF_LOAD=30 STRICT=yes
     slow_crowd
 }
 
 # bats test_tags=long
-@test "200 clients with 3 MB, seven a second: the others' p99 is within twice the quiet one" {
+@test "200 clients with 3 MB, seven a second: the others' p99 is within twice the quiet one, or 3 ms more" {
     SECONDS_OF_LOAD=30 STRICT=yes
     large_crowd --rate 7
     unmoved large quiet after
