@@ -281,7 +281,7 @@ copy_of_tree() {
 # All files of the project that match, NUL-separated; what is built or fetched is not of the project.
 files() {
     find . \( -name .git -o -name .run -o -path ./build -o -path ./test/fixtures/payloads -o -name node_modules \
-        -o -path ./results -o -path ./tmp_check \) -prune -o -type f \( "$@" \) -print0
+        -o -path ./results -o -path ./tmp_check -o -path './debian/[.pw]*/*' \) -prune -o -type f \( "$@" \) -print0
 }
 
 # Words that stand for unfinished work, and names of places that mean nothing outside one machine.
