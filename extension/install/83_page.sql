@@ -106,8 +106,10 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 	SELECT h.domain, h.routed_to, h.severity, h.domain = ANY (c.domains), h.requests, h.errors,
-	       h.error_rate, round(h.error_rate_low, 3),
-	       round(h.error_rate_high, CASE WHEN h.error_rate_high < 0.01 THEN 5 ELSE 3 END), h.p95_latency, h.proof,
+	       h.error_rate, CASE WHEN h.requests > 0 THEN round(h.error_rate_low, 3) END,
+	       CASE WHEN h.requests > 0
+	            THEN round(h.error_rate_high, CASE WHEN h.error_rate_high < 0.01 THEN 5 ELSE 3 END) END,
+	       h.p95_latency, CASE WHEN h.requests > 0 THEN h.proof END,
 	       h.requests_needed, h.issue, h.advice
 	  FROM @extschema@.get_current_routing_config() c
 	 CROSS JOIN @extschema@.check_routing_health(NULL::interval) h
