@@ -256,15 +256,20 @@ everything_deployed() {
     fi
 }
 
-# check_settings: by the forwarder itself, before anything is stopped for them
+# check_settings: by the forwarder itself, before anything is stopped for them. Under systemd the secrets are
+# credentials, whose names are those of the files.
 check_settings() {
-    local binary=$BACKGROUND/webhook-forwarder problem
-    [[ -n $BACKGROUND ]] || binary=$(command -v webhook-forwarder || echo /usr/local/bin/webhook-forwarder)
-    "$binary" --help | grep -e --check-config >/dev/null || return 0
+    local binary=$BACKGROUND/webhook-forwarder found credentials=()
+    if [[ -z $BACKGROUND ]]; then
+        binary=$(command -v webhook-forwarder || echo /usr/local/bin/webhook-forwarder)
+        credentials=("CREDENTIALS_DIRECTORY=$CONFIG")
+    fi
     mapfile -t settings <"$CONFIG/environment"
-    problem=$(env -i "${settings[@]}" "${AS_USER[@]}" "$binary" --check-config 2>&1) ||
-        die "the forwarder refuses its settings: $problem" "$EX_CONFIG"
+    found=$(env -i "${credentials[@]}" "${settings[@]}" "${AS_USER[@]}" "$binary" --check-config 2>&1) ||
+        die "the forwarder refuses its settings:
+$found" "$EX_CONFIG"
     step settings "checked by the forwarder"
+    sed -n "s/^warning *\(database,.*\)/              $YELLOW\1$RESET/p" <<<"$found"
 }
 
 start_in_background() {

@@ -157,7 +157,12 @@ reachable() {
     cluster_url scripts_deploy scripts_nobody_knows >"$ROLE_URL"
     run typed deploy-infrastructure "${HOW[@]}" --database-url-file "$ROLE_URL"
     equal "$status" 69
-    has 'the forwarder does not have the database' 'scripts_nobody_knows'
+    has 'database, to decide' 'the forwarder does not have the database' 'role "scripts_nobody_knows" does not exist'
+    # What it refuses is not started at all.
+    printf 'WEBHOOK_FORWARDER_WORKERS=none\n' >>"$PLACE/environment"
+    run typed deploy-infrastructure "${HOW[@]}"
+    equal "$status" 78
+    has 'the forwarder refuses its settings' WORKERS
 }
 
 @test "setup: from an empty database to a forwarder that serves; a second run changes nothing" {
