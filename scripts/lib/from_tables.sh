@@ -27,17 +27,27 @@ check_tables() {
     [[ -z $missing ]] || die "there is no role $missing" "$EX_CONFIG"
 }
 
+# days_of_log: those that are kept and that the log has rows of, as an array
+days_of_log() {
+    ask "SELECT coalesce(array_agg(DISTINCT (created_at AT TIME ZONE 'UTC')::date), '{}') FROM :\"place\".webhook_routing_logs
+          WHERE created_at <= now()
+            AND created_at >= (now() AT TIME ZONE 'UTC' - coalesce(nullif(:'keep', ''), '30 days')::interval)::date::timestamp AT TIME ZONE 'UTC'" \
+        -v place="$SCHEMA" -v keep="$KEEP"
+}
+
 take_over_tables() {
+    local days
     need_superuser
     check_tables
     step tables "$(as_seen "$SCHEMA")"
     step extension "in their place, in one transaction"
     if $DRY_RUN; then
         shown psql --single-transaction -v schema="$SCHEMA" -v old="$OLD" -v keep="$KEEP" -v routers="$ROUTERS" \
-            -f "$REPOSITORY/scripts/lib/from_tables.sql"
+            -v days='{...}' -f "$REPOSITORY/scripts/lib/from_tables.sql"
         return
     fi
-    sql --single-transaction -v schema="$SCHEMA" -v old="$OLD" -v keep="$KEEP" -v routers="$ROUTERS" \
+    days=$(days_of_log)
+    sql --single-transaction -v schema="$SCHEMA" -v old="$OLD" -v keep="$KEEP" -v routers="$ROUTERS" -v days="$days" \
         <"$REPOSITORY/scripts/lib/from_tables.sql" | sed 's/^/  /' || files_missing
 }
 

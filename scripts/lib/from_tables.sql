@@ -1,7 +1,8 @@
 -- The one transaction of apply-migration.sh --from-tables: what another router has made under the names of
 -- the extension goes into a schema of its own, the extension takes its place, with the configuration as its
 -- history. Whoever asks for a table of that name meanwhile waits for the end, at most as long as this takes.
--- Variables: schema, old, keep (an interval, or empty), routers (a list of roles).
+-- Variables: schema, old, keep (an interval, or empty), routers (a list of roles), days (an array of dates, the
+-- days that the former log has rows of: to find them takes too long here).
 \set QUIET on
 \pset tuples_only on
 \pset format unaligned
@@ -58,12 +59,8 @@ SELECT 'kept         the log for ' || log_retention
   FROM update_routing_settings(json_build_object('log_retention', :'keep')::jsonb, 'as long as the former log');
 \endif
 
--- The days that the former log has rows of, so that none of them waits in the DEFAULT partition.
-SELECT count(webhook_routing_switch_days(ARRAY(
-	SELECT DISTINCT (l.created_at AT TIME ZONE 'UTC')::date
-	  FROM :"old".webhook_routing_logs l, get_current_routing_config() c
-	 WHERE l.created_at >= ((now() AT TIME ZONE 'UTC') - c.log_retention)::date::timestamp AT TIME ZONE 'UTC'
-	   AND l.created_at < now()), '{}')) \g /dev/null
+-- So that none of the former log's rows waits in the DEFAULT partition.
+SELECT count(webhook_routing_switch_days(:'days', '{}')) \g /dev/null
 SELECT count(*) FROM routing_maintain() \g /dev/null
 
 -- The router that is replaced goes on until Meta's callback is switched.

@@ -155,12 +155,15 @@ SQL
 @test "cut off after the tables have moved, it goes on from there" {
     small
     sed '1,/^\\set QUIET/d' "$REPOSITORY/scripts/lib/from_tables.sql" |
-        psql -X -q -v ON_ERROR_STOP=1 --single-transaction -v schema=public -v old=webhook_routing_old -v keep= -v routers= -o /dev/null
+        psql -X -q -v ON_ERROR_STOP=1 --single-transaction -v schema=public -v old=webhook_routing_old -v keep= -v routers= -v days='{}' -o /dev/null
     sql "SELECT import_routing_logs('webhook_routing_old.webhook_routing_logs', now() - interval '3 days')" >/dev/null
     run typed apply-migration --from-tables
     echo "$output"
     equal "$status" 0
     has 'there already' 'not imported' '407 of the former log'
+    # Rows that came before their day was made are moved into it.
+    sql "SELECT count(*) FROM routing_maintain()" >/dev/null
+    equal "$(sql "SELECT count(*) FROM webhook_routing_logs_default")" 0
     equal "$(sql "SELECT sum(requests) FROM webhook_routing_rollups")" "$(sql "SELECT count(*) FROM webhook_routing_logs")"
 }
 
