@@ -14,7 +14,8 @@ setup_file() {
     front_certificate
     chaos_start forwarder "127.0.0.1:$FORWARDER_PORT"
     for kind in nginx haproxy; do
-        front_start "$kind" "$(chaos_port forwarder):$ADMIN_PORT"
+        # Twice, so that there is another one to turn to.
+        front_start "$kind" "$(chaos_port forwarder):$ADMIN_PORT" "$(chaos_port forwarder):$ADMIN_PORT"
         echo "$PIPE_PORT" >"$STACK/$kind.pipe"
         echo "$FRONT_PORT" >"$STACK/$kind.tls"
     done
@@ -121,7 +122,7 @@ passed_on() {
             -H 'X-Correlation-ID: one' --data-binary '{"a": 1}' "http://127.0.0.1:$port/fn//%2e%2E/a%2Fb?q=%20+;&x" >/dev/null
     done
     front_stop "$kind"
-    front_start "$kind" "$(chaos_port forwarder):$ADMIN_PORT"
+    front_start "$kind" "$(chaos_port forwarder):$ADMIN_PORT" "$(chaos_port forwarder):$ADMIN_PORT"
     echo "$PIPE_PORT" >"$STACK/$kind.pipe"
     echo "$FRONT_PORT" >"$STACK/$kind.tls"
     seen '.requests[-1]' >"$BATS_TEST_TMPDIR/passed.$kind"

@@ -29,10 +29,10 @@ nginx_configuration() {
 }
 
 haproxy_configuration() {
-    local port=$1 servers='' backend
+    local port=$1 servers='' backend number=0
     shift
     for backend in "$@"; do
-        servers+="    server s${backend%:*} 127.0.0.1:${backend%:*} port ${backend#*:}\\n"
+        servers+="    server s$((++number)) 127.0.0.1:${backend%:*} port ${backend#*:}\\n"
     done
     sed -e "s|^    server first .*|$servers|" -e "s|bind :443|bind 127.0.0.1:$port|" \
         -e "s|/etc/ssl/webhook-forwarder|$STACK|" "$REPOSITORY/forwarder/front/haproxy.cfg"
