@@ -63,6 +63,7 @@ report_write() {
         -f "$REPOSITORY/scripts/rehearsal/report.sql" >"$REPORT"
     "$REPOSITORY/scripts/rehearsal/html.pl" "$REPORT" >"$base.html"
     title "Report"
+    step took "$took s"
     step Markdown "$REPORT"
     step HTML "$base.html"
 }

@@ -40,6 +40,9 @@ say_sql() {
     return "$status"
 }
 
+# do_sql STATEMENT: what has to succeed here
+do_sql() { say_sql "$1" || die "was refused: $1: $ANSWER"; }
+
 # look: the four questions of the guide, as far as the database answers them
 look() {
     local line
@@ -81,7 +84,7 @@ split_is_sound() {
         FROM check_sample_ratio('1 hour') WHERE severity = 'critical'")
     [[ -z $alarm ]] || {
         tell operator "holds: the split is not what it claims to be: $alarm"
-        say_sql "SELECT rollout_evaluate('hold', 'sample ratio')" || true
+        do_sql "SELECT rollout_evaluate('hold', 'sample ratio')"
         return 1
     }
 }
@@ -106,15 +109,15 @@ errors_seen() {
 take_back() {
     fault_found operator
     if [[ $INCIDENT == taken-back ]]; then
-        say_sql "SELECT set_routing_enabled(false, 'still critical after a step back')"
+        do_sql "SELECT set_routing_enabled(false, 'still critical after a step back')"
         fault_away
         tell operator "one step back was not enough ($ISSUES): switches routing off"
         INCIDENT=stopped
         call_owner "$ISSUES" 55
         return
     fi
-    say_sql "SELECT rollout_evaluate('rollback', 'critical')"
-    say_sql "SELECT rollout_back('critical: see the evaluation')"
+    do_sql "SELECT rollout_evaluate('rollback', 'critical')"
+    do_sql "SELECT rollout_back('critical: see the evaluation')"
     tell operator "health is critical ($ISSUES): goes one step back from $PERCENTAGE %"
     INCIDENT=taken-back
 }
@@ -122,7 +125,7 @@ take_back() {
 # go_on: from a stop, once the owner has mended
 go_on() {
     fault_over
-    say_sql "SELECT set_routing_enabled(true, 'the owner has mended it, tested with the failing messages')"
+    do_sql "SELECT set_routing_enabled(true, 'the owner has mended it, tested with the failing messages')"
     tell operator "enables routing again at $PERCENTAGE %: the step begins anew"
     INCIDENT=''
 }
@@ -151,7 +154,7 @@ advance() {
         [[ $SEVERITY == healthy ]] || return 0
         split_is_sound || return 0
         seen=$(evaluated)
-        say_sql "SELECT rollout_evaluate('proceed', '$seen')"
+        do_sql "SELECT rollout_evaluate('proceed', '$seen')"
         tell operator "judges $PERCENTAGE %: proceed; $seen"
     fi
     if say_sql "SELECT rollout_advance('the soak is over, everybody agrees')"; then

@@ -238,8 +238,8 @@ at_midnight() {
 
 set_up() {
     tell operator 'installs everything; all traffic goes through the forwarder, all of it to legacy'
-    say_sql "SELECT set_routing_enabled(true, 'rollout begins, at 0 %')"
-    say_sql "SELECT update_routing_settings('{\"automatic_rollback\": true}', 'nobody is awake at night')"
+    do_sql "SELECT set_routing_enabled(true, 'rollout begins, at 0 %')"
+    do_sql "SELECT update_routing_settings('{\"automatic_rollback\": true}', 'nobody is awake at night')"
     tell operator 'enables routing at 0 %, and lets the guard take everything back by itself'
     examples_send
     tell meta "sends one webhook of every kind: $(wc -l <"$EVIDENCE/examples")"
@@ -268,7 +268,7 @@ retire() {
     if [[ -z $statement ]]; then
         die "wa-webhook-jobs is not ready to be retired: $(as_operator -c "SELECT missing FROM cutover_readiness() WHERE target = 'wa-webhook-jobs'")"
     fi
-    say_sql "$statement"
+    do_sql "$statement"
     tell operator "wa-webhook-jobs is ready, and retired: $statement"
     real_seconds >"$EVIDENCE/retired"
     behave 'name=wa-webhook-jobs&status=404'
@@ -276,12 +276,12 @@ retire() {
 
 # kill_switch_afterwards: what it still can do
 kill_switch_afterwards() {
-    say_sql "SELECT set_routing_enabled(false, 'drill: what does the switch still do?')"
+    do_sql "SELECT set_routing_enabled(false, 'drill: what does the switch still do?')"
     [[ $ANSWER == *WARNING*wa-webhook-unified* || $ANSWER == *WARNING*jobs* ]] ||
         die "the kill switch does not warn of the retired function: $ANSWER"
     tell operator "tries the kill switch: $ANSWER"
     pass 15 3000
-    say_sql "SELECT set_routing_enabled(true, 'end of the drill')"
+    do_sql "SELECT set_routing_enabled(true, 'end of the drill')"
     tell operator 'enables routing again'
     INCIDENT=''
 }
