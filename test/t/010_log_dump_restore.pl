@@ -43,7 +43,7 @@ my $state = q{
 		UNION ALL SELECT 'failed', f::text FROM webhook_routing_failed_messages f
 		UNION ALL SELECT 'secrets', s::text FROM webhook_routing_secrets s
 		UNION ALL SELECT 'conversations', c::text FROM webhook_routing_conversations c
-		UNION ALL SELECT 'partitions', c.relname || pg_get_expr(c.relpartbound, c.oid) || obj_description(c.oid)
+		UNION ALL SELECT 'partitions', c.relname || pg_get_expr(c.relpartbound, c.oid) || obj_description(c.oid, 'pg_class')
 			|| (SELECT string_agg(pg_get_constraintdef(oid), ',' ORDER BY conname) FROM pg_constraint WHERE conrelid = c.oid AND contype <> 'n')
 			|| (SELECT string_agg(tgname, ',' ORDER BY tgname) FROM pg_trigger WHERE tgrelid = c.oid)
 			FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
@@ -205,7 +205,9 @@ SKIP:
 
 # pg_upgrade keeps the tables' files and takes the catalog from a dump.
 my $upgraded = PostgreSQL::Test::Cluster->new('upgraded');
-$upgraded->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+# From 18 on initdb wants checksums, which an older cluster need not have; pg_upgrade wants them alike.
+my @checksums = $upgraded->pg_version >= 18 && $node->pg_version < 18 ? '--no-data-checksums' : ();
+$upgraded->init(extra => [ '--encoding=UTF8', '--locale=C', @checksums ]);
 $to->safe_psql('postgres', "DROP DATABASE $_") for qw(plain separate inserts parallel);
 $node->stop;
 my ($old, $new) = map { $_->config_data('--bindir') } $node, $upgraded;
