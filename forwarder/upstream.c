@@ -245,6 +245,18 @@ bool upstream_begin(struct delivery *delivery, const struct upstream_url *url)
     return upstream_anew(delivery, url->origin);
 }
 
+/* Binds a connection that is made to its handle, which reading once does: else it is to libcurl one
+ * that nobody uses, and libcurl closes it, under an exchange too, when it makes another one and
+ * finds that this one is dead or, in later versions, that bytes have come. False when it is broken
+ * already. */
+static bool upstream_bind(struct upstream *upstream)
+{
+    char byte;
+    size_t received;
+
+    return curl_easy_recv(upstream->easy, &byte, 1, &received) == CURLE_AGAIN;
+}
+
 void upstream_connected(struct upstream *upstream)
 {
     struct worker *worker = upstream->worker;
@@ -260,9 +272,7 @@ void upstream_connected(struct upstream *upstream)
     upstream->source =
         (struct loop_source){.fd = fd, .ready = upstream_event, .owner = upstream, .watched = 0};
     upstream->ours = !loop_watch(&worker->loop, &upstream->source, EPOLLIN);
-    /* Being looked at once binds the connection to its handle, or libcurl would look after it as
-     * one of those that it keeps itself. */
-    if (upstream->ours || !exchange_is_quiet(upstream) || !exchange_begin(upstream))
+    if (upstream->ours || !upstream_bind(upstream) || !exchange_begin(upstream))
         forward_finished(upstream, CURLE_COULDNT_CONNECT);
 }
 

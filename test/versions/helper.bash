@@ -15,7 +15,7 @@
 # root_open SUITE: a root for the tests of this file
 root_open() {
     export ROOT=$BATS_FILE_TMPDIR/root
-    debian_root_make "$ROOT" "$1" "$REPOSITORY/build/roots" build run tap >"$BATS_FILE_TMPDIR/make.log" 2>&1 || {
+    debian_root_make "$ROOT" "$1" "$REPOSITORY/build/roots" build run tap bats >"$BATS_FILE_TMPDIR/make.log" 2>&1 || {
         tail -n 30 "$BATS_FILE_TMPDIR/make.log"
         return 1
     }
@@ -97,6 +97,13 @@ serves_webhooks() {
     [[ $output == *$'\nt|t|t\n'* ]]
     # That nobody has given it Meta's secret is the one thing that it may mention.
     run -1 grep -vE '"level":"info"|"event":"signatures_off"' <(grep '^{"time"' <<<"$output")
+}
+
+# end_to_end FILE: of test/e2e, there
+end_to_end() {
+    run in_root "bats test/e2e/$1"
+    echo "$output"
+    ((status == 0))
 }
 
 # upgraded_from POSTGRESQL SUITE: databases of that server dumped and restored into this one's, and its

@@ -24,4 +24,7 @@ teardown_file() { root_close; }
 
 @test "webhooks go through, with these libraries, and each is in the log" { serves_webhooks; }
 
+# Where libcurl looks after connections that it has made: while another one is made, during an exchange.
+@test "the parts of a batch, several requests to functions at a time, end to end" { end_to_end split.bats; }
+
 @test "databases of PostgreSQL 15 are restored and upgraded" { upgraded_from 15 bookworm; }
