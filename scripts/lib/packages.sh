@@ -43,7 +43,7 @@ packages_of() {
         bench | front) echo "nginx haproxy" ;;
         wrk | strace | systemd | faketime | haproxy) echo "$1" ;;
         promtool) echo "prometheus" ;;
-        debian) echo "dpkg-dev debhelper lintian postgresql-server-dev-all" ;;
+        debian) echo "build-essential dpkg-dev debhelper lintian postgresql-server-dev-all" ;;
         booted) echo "systemd systemd-sysv procps" ;;
         debootstrap) echo "debootstrap zstd" ;;
         # Nobody who has node from elsewhere is given Debian's beside it: the two exclude each other.

@@ -20,6 +20,9 @@ setup() {
 setup_file() {
     setup
     export BUILT=$BATS_FILE_TMPDIR/built ROOT=$BATS_FILE_TMPDIR/root M=$BATS_FILE_TMPDIR/machine
+    # The extension's package is called after the PostgreSQL that this release has.
+    MAJOR=$(postgresql_major)
+    export MAJOR EXTENSION=postgresql-$MAJOR-webhook-routing
     export KEPT=$REPOSITORY/build/roots # what another run does not have to fetch again
     mkdir -p "$BUILT" "$KEPT/archives/partial"
 }
@@ -66,16 +69,18 @@ files() {
     tar -C "$REPOSITORY" --exclude=./.git --exclude=./.run --exclude=./build --exclude='*.o' --exclude='*.so' \
         -cf - . | { mkdir "$BUILT/source" && tar -C "$BUILT/source" -xf - --no-same-owner; }
     chmod 755 "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/file" "$BATS_FILE_TMPDIR"
+    # debian/control is Debian 12's; elsewhere it is made anew first.
+    ((MAJOR == 15)) || (cd "$BUILT/source" && pg_buildext updatecontrol)
     own -R "$BUILT"
-    # The tests have run before; unprivileged, and with no network where that can be had.
+    # The tests have run before; unprivileged, and without a network.
     (cd "$BUILT/source" && exec unshare --net "${UNPRIVILEGED[@]}" HOME="$BUILT" \
-        DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)" dpkg-buildpackage -us -uc -b) >"$BUILT/log" 2>&1 || {
+        DEB_BUILD_PROFILES=nocheck DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)" dpkg-buildpackage -us -uc -b) >"$BUILT/log" 2>&1 || {
         tail -n 30 "$BUILT/log"
         return 1
     }
     rm -rf --one-file-system "$BUILT/source"
     compgen -G "$BUILT/webhook-forwarder_0.1.0-1_*.deb"
-    compgen -G "$BUILT/postgresql-15-webhook-routing_0.1.0-1_*.deb"
+    compgen -G "$BUILT/${EXTENSION}_0.1.0-1_*.deb"
 }
 
 @test "lintian finds no error, and no warning that is not explained" {
@@ -103,10 +108,10 @@ files() {
     # apt says what else they need; that comes first, so that what is ours can be told from it.
     there "apt-get -s install -o APT::Install-Recommends=false /packages/*.deb" |
         sed -n 's/^Inst \([^ ]*\) .*/\1/p' | grep -v webhook >"$BATS_FILE_TMPDIR/dependencies"
-    grep -x postgresql-15 "$BATS_FILE_TMPDIR/dependencies"
+    grep -x "postgresql-$MAJOR" "$BATS_FILE_TMPDIR/dependencies"
     mapfile -t dependencies <"$BATS_FILE_TMPDIR/dependencies"
     apt install "${dependencies[@]}"
-    on systemctl is-active --quiet postgresql@15-main.service
+    on systemctl is-active --quiet "postgresql@$MAJOR-main.service"
     files >"$BATS_FILE_TMPDIR/before"
 }
 
@@ -191,7 +196,7 @@ newer() {
 }
 
 @test "the package of the extension can be installed again while the server runs" {
-    apt install --reinstall "$(package postgresql-15-webhook-routing)"
+    apt install --reinstall "$(package "$EXTENSION")"
     equal "$(psql_there -c 'SELECT count(*) FROM webhook_routing_logs')" 650
 }
 
@@ -211,7 +216,7 @@ newer() {
 
 @test "a purge leaves nothing: no file, no folder, no account, no unit" {
     psql_there -c 'DROP EXTENSION webhook_routing'
-    apt purge webhook-forwarder postgresql-15-webhook-routing
+    apt purge webhook-forwarder "$EXTENSION"
     files >"$BATS_TEST_TMPDIR/after"
     diff "$BATS_FILE_TMPDIR/before" "$BATS_TEST_TMPDIR/after"
     equal "$(on systemctl list-unit-files --no-legend 'webhook*')" ''
