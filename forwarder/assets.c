@@ -34,17 +34,22 @@ ASSET_BYTES(uplot_licence, PAGE_BUILT "/uplot-licence.txt");
     X("/status/uplot.css", "text/css; charset=utf-8", uplot_css)                                   \
     X("/status/uplot-licence.txt", "text/plain; charset=utf-8", uplot_licence)
 
-#define ASSET_COUNT 5
+enum
+{
+#define X(path, type, symbol) ASSET_##symbol,
+    ASSETS(X)
+#undef X
+        ASSET_COUNT
+};
 
 /* Lengths are known to the linker alone. */
 static const struct asset *assets(void)
 {
     static struct asset table[ASSET_COUNT];
-    size_t count = 0;
 
 #define X(path, type, symbol)                                                                      \
-    table[count++] = (struct asset){path, type, asset_##symbol,                                    \
-                                    (size_t) (asset_##symbol##_end - asset_##symbol)};
+    table[ASSET_##symbol] = (struct asset){path, type, asset_##symbol,                             \
+                                           (size_t) (asset_##symbol##_end - asset_##symbol)};
     ASSETS(X)
 #undef X
     return table;

@@ -88,7 +88,11 @@ static void check_room(int directory, const char *path, size_t wanted)
     unsigned long long free_bytes;
 
     if (fstatvfs(directory, &room) != 0)
+    {
+        check_say(WARNING, "--spool-size", "the room of %s is not known: %s", path,
+                  strerror(errno));
         return;
+    }
     free_bytes = (unsigned long long) room.f_bavail * room.f_frsize;
     if (free_bytes < wanted)
         check_say(WARNING, "--spool-size", "%s has room for %llu MiB of %zu MiB: free some", path,
@@ -259,5 +263,5 @@ bool check_all(struct options *options)
                DECIDE_STATEMENT_COUNT);
     check_link("database, for the log", url, options->log_server, LOG_STATEMENTS,
                LOG_STATEMENT_COUNT);
-    return puts("the settings are good") >= 0 && fflush(stdout) == 0;
+    return puts("the settings are good") >= 0 && fflush(stdout) == 0 && !ferror(stdout);
 }

@@ -54,7 +54,6 @@ struct relay_verdict
 {
     enum relay_step step;
     unsigned status;
-    bool success;   /* a complete 2xx */
     bool ambiguous; /* the function may or may not have acted */
 };
 

@@ -45,8 +45,7 @@
       "the database has missed --decide-timeout: the last rules decide until it is prompt")        \
     X(DATABASE_PROMPT, "database_prompt", "info", "",                                              \
       "it answers in time again, and decides")                                                     \
-    X(DATABASE_BEHIND, "database_behind", "warning",                                             \
-      "standby_version primary_version mend",                                                      \
+    X(DATABASE_BEHIND, "database_behind", "warning", "standby_version primary_version mend",       \
       "the standby that decides has not replayed the newest rules: they decide here meanwhile")    \
     X(DATABASE_CAUGHT_UP, "database_caught_up", "info", "",                                        \
       "the standby has the newest rules, and decides")                                             \

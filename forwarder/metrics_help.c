@@ -11,7 +11,7 @@
     "Made from the\nforwarder itself (`webhook-forwarder --metrics-markdown`); "                   \
     "[monitoring](../monitoring.md) tells what to watch.\n\n"                                      \
     "Counters begin at 0 with the process and are of all workers together. Names of domains, "     \
-    "reasons and targets come\nfrom decisions; of each 63 are told apart, and further ones are "   \
+    "reasons and targets come\nfrom decisions; of each %d are told apart, and further ones are "   \
     "`other`. No label has anything of a sender or of a\nmessage.\n\n"
 
 struct word
@@ -55,7 +55,7 @@ static void help_bounds(const char *of, const struct metric_bounds *bounds)
 
 bool metrics_help_markdown(void)
 {
-    printf(HEAD "| metric | type | labels | meaning |\n|---|---|---|---|\n");
+    printf(HEAD "| metric | type | labels | meaning |\n|---|---|---|---|\n", METRIC_NAMES - 1);
 #define X(id, type, unit, source, name, labels, help) help_metric(name, #type, labels, help);
     METRICS(X)
 #undef X

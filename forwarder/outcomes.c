@@ -214,22 +214,22 @@ static void outcomes_committed(void *context, PGresult *answer)
     outcomes->oldest_us = worker->loop.now_us;
     if (answer == NULL)
         return;
-    if (outcomes->refused)
-        metric_count(&worker->metrics.cells[METRIC_LOG_FAILURES], 1);
+    PQclear(answer);
     if (!outcomes->refused)
     {
         metric_count(&worker->metrics.cells[METRIC_LOG_STORED], sent);
         outcomes_drop(worker, sent);
         outcomes->suspects -= outcomes->suspects < sent ? outcomes->suspects : sent;
         outcomes->failures = 0;
+        return;
     }
-    else if (!outcomes->refused_alone)
+    metric_count(&worker->metrics.cells[METRIC_LOG_FAILURES], 1);
+    if (!outcomes->refused_alone)
         outcomes_pause(worker);
     else if (sent == 1)
         outcomes_set_aside(worker);
     else
         outcomes->suspects = sent;
-    PQclear(answer);
 }
 
 /* How many rows the next batch has; 0: none is due. */

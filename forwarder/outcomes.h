@@ -83,7 +83,8 @@ void outcomes_take(struct delivery *delivery, struct outcome *rows);
 /* Rows of an attempt that was never made and of which nobody has heard. */
 void outcomes_discard(struct worker *worker, struct outcome *rows);
 /* The attempt has ended: fills its rows in, gives them to the spool and queues them. Can not fail.
- * Without attempt.started_us the rows have no response time. `outcome` is for the metrics alone. */
+ * Without attempt.started_us the rows have no response time. Of `outcome` the rows know whether it
+ * is a success, and the metrics all. */
 void outcomes_finish(struct delivery *delivery, const char *routed_to, enum attempt_outcome outcome,
                      unsigned http_status, bool ambiguous, const char *error_message);
 

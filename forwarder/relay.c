@@ -18,15 +18,15 @@ struct relay_verdict relay_judge(enum attempt_end end, unsigned http_status,
 {
     struct relay_verdict verdict = {.step = RELAY_PROBLEM, .status = 502};
     bool sensible = end == ATTEMPT_ANSWERED && http_status >= 200 && http_status <= 599;
+    bool success = sensible && relay_outcome(http_status) == OUTCOME_SUCCESS;
 
-    verdict.success = sensible && http_status < 300;
     verdict.ambiguous = end != ATTEMPT_NOT_REACHED && (!sensible || http_status == 504);
-    if (!verdict.success && fallback && policy >= policy_needed(end, verdict.ambiguous))
+    if (!success && fallback && policy >= policy_needed(end, verdict.ambiguous))
         verdict.step = RELAY_FALL_BACK;
     else if (sensible)
         verdict.step = RELAY_ANSWER;
 
-    if (verdict.success)
+    if (success)
         verdict.status = 200; /* Meta sends everything else again */
     else if (sensible)
         verdict.status = http_status;

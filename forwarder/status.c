@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * status.c: the routes of the status page, and its link to the database.
+ * status.c: the status page's link to the database, what it said, and who waits for it.
  *
  * What the database said is kept, so that any number of viewers cost one set of questions each
  * STATUS_FRESH_US; where answering takes long, each ten times as long as that. Whoever asks when it
@@ -338,7 +338,6 @@ bool status_ready(const struct admin *admin)
     struct status *status = admin->status;
 
     status_return(status, admin);
-
     loop_arm(status->loop, &status->closer, status->loop->now_us + STATUS_IDLE_US);
     if (!status->linked && !status_link(status))
         return true;
@@ -393,7 +392,7 @@ static bool status_is_late(const struct status *status, uint64_t now_us)
            now_us - status->told_us > status_kept_us(status) + STATUS_OLD_US;
 }
 
-static void status_look(const struct admin *admin, struct status_view *view)
+void status_look(const struct admin *admin, struct status_view *view)
 {
     const struct status *status = admin->status;
 
@@ -412,64 +411,4 @@ static void status_look(const struct admin *admin, struct status_view *view)
     view->mend = status->mend;
     view->unreachable = status->unreachable;
     view->problem_since = status_since(status, view);
-}
-
-/* ---- the routes ---- */
-
-/* Nothing but what this listener serves: no style and no script in the page itself, no frame around
- * it, no form in it. */
-static void status_protect(struct admin_answer *answer)
-{
-    admin_header(answer, "Content-Security-Policy",
-                 "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-                 "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
-    admin_header(answer, "Referrer-Policy", "no-referrer");
-    admin_header(answer, "Cross-Origin-Resource-Policy", "same-origin");
-}
-
-void status_page_route(const struct admin *admin, struct admin_answer *answer)
-{
-    struct status_view view;
-
-    status_look(admin, &view);
-    answer->type = "text/html; charset=utf-8";
-    status_protect(answer);
-    status_write_page(&answer->body, &view);
-}
-
-void status_json_route(const struct admin *admin, struct admin_answer *answer)
-{
-    struct status_view view;
-
-    status_look(admin, &view);
-    answer->type = "application/json";
-    status_protect(answer);
-    status_write_json(&answer->body, &view);
-}
-
-void status_asset_route(const struct admin *admin, struct admin_answer *answer)
-{
-    const struct asset *asset = asset_find(answer->path);
-
-    (void) admin;
-    if (asset == NULL || asset->length == 0)
-    {
-        answer->status = 404;
-        writer_string(&answer->body, "it was not built in: make UPLOT=yes\n");
-        return;
-    }
-    answer->type = asset->type;
-    answer->cache = "public, max-age=86400, immutable"; /* its name changes when it does */
-    status_protect(answer);
-    writer_put(&answer->body, asset->bytes, asset->length);
-}
-
-void status_icon_route(const struct admin *admin, struct admin_answer *answer)
-{
-    (void) admin;
-    answer->type = "image/svg+xml";
-    answer->cache = "public, max-age=86400";
-    status_protect(answer);
-    status_write_icon(&answer->body, MHD_lookup_connection_value(answer->connection,
-                                                                 MHD_GET_ARGUMENT_KIND, "level"));
 }

@@ -3,9 +3,12 @@
  * status.h: the status page, /status, and the same as JSON, /status.json. Whoever is on call sees
  * in five seconds whether customers are safe.
  *
- *     status.c           the routes; asks the database, keeps what it said, lets viewers wait for
- * it status_sections.c  what is asked, and which columns it has: one table status_view.c      what
- * is shown, and how a value in it is found; pure status_verdict.c   the verdict in words; pure
+ *     status_routes.c    the routes: what is known now, as the page, as JSON; the page's files
+ *     status.c           asks the database, keeps what it said, lets viewers wait for it
+ *     status_gather.c    what the workers have published
+ *     status_sections.c  what is asked, and which columns it has: one table
+ *     status_view.c      what is shown, and how a value in it is found; pure
+ *     status_verdict.c   the verdict in words; pure
  *     status_page.c      HTML: the frame, verdict and step; pure
  *     status_tables.c    HTML: every section as a table; pure
  *     status_charts.c    HTML: the last hour as lines (SVG); pure
@@ -66,7 +69,7 @@ enum status_kind
 struct status_column
 {
     const char *name;  /* in the answer and in JSON */
-    const char *title; /* in HTML; NULL: not shown there */
+    const char *title; /* in HTML; NULL: in no table there */
     enum status_kind kind;
 };
 
@@ -112,7 +115,7 @@ struct status_forwarder
     int64_t uptime_s;
     int64_t config_version; /* of the last rules; 0: none have ever been had */
     int64_t ruleset_age_s;  /* since the database confirmed them, or since the start */
-    int64_t spool_bytes;    /* on the disk; -1: unknown */
+    int64_t spool_bytes;    /* on the disk */
     int64_t unstored_rows;  /* log rows that the database does not have yet */
     struct status_breaker breakers[STATUS_BREAKERS];
     size_t breaker_count;
@@ -192,6 +195,8 @@ void status_write_json(struct writer *writer, const struct status_view *view);
 /* The icon of the browser's tab, in the colour of a level's name (NULL, unknown: grey). SVG. */
 void status_write_icon(struct writer *writer, const char *level);
 
+/* Begins a section: the element, for the caller to close, and its heading. */
+void status_open_section(struct writer *writer, const struct status_section *section);
 /* A section with its heading, and its rows as a table; without rows, what its `empty` says. */
 void status_write_table(struct writer *writer, const struct status_view *view,
                         enum status_section_id section);
@@ -237,14 +242,17 @@ void status_offer(struct status *status, struct secrets *secrets);
 /* Once a turn of the loop, before admin_turn(). */
 void status_turn(struct status *status);
 void status_close(struct status *status);
+/* What there is to show now; of what the database said it holds what lives until the next turn. */
+void status_look(const struct admin *admin, struct status_view *view);
+/* For a route (admin.c): whether the page can be written now; otherwise the answer is being waited
+ * for, a second at most, and status_wait() takes the connection, suspended. */
+bool status_ready(const struct admin *admin);
+void status_wait(const struct admin *admin, struct MHD_Connection *connection);
 
 /* status_gather.c: by the main thread. */
 void status_gather(const struct admin *admin, struct status_forwarder *forwarder);
 
-/* Routes (admin.c). The first says whether the page can be written now; otherwise the answer is
- * being waited for, a second at most, and status_wait() takes the connection, suspended. */
-bool status_ready(const struct admin *admin);
-void status_wait(const struct admin *admin, struct MHD_Connection *connection);
+/* status_routes.c: routes (admin.c). */
 void status_page_route(const struct admin *admin, struct admin_answer *answer);
 void status_json_route(const struct admin *admin, struct admin_answer *answer);
 void status_asset_route(const struct admin *admin, struct admin_answer *answer);

@@ -220,9 +220,7 @@ void status_write_charts(struct writer *writer, const struct status_view *view)
 {
     const struct status_section *section = &STATUS_TABLE[STATUS_MINUTES];
 
-    writer_print(writer,
-                 "<section id=\"%s\" aria-labelledby=\"%s-title\">\n<h2 id=\"%s-title\">%s</h2>\n",
-                 section->id, section->id, section->id, section->title);
+    status_open_section(writer, section);
     if (status_rows(view, STATUS_MINUTES) == 0)
         writer_print(writer, "<p class=\"empty\">%s</p>\n", section->empty);
     else

@@ -95,10 +95,8 @@ static void put_section(struct writer *writer, const struct status_view *view,
 static void put_sentence(struct writer *writer, const char *name, struct writer *sentence)
 {
     writer_print(writer, ",\"%s\":", name);
-    writer_put(sentence, "", 1);
     writer->failed = writer->failed || sentence->failed;
-    markup_json_text(
-        writer, sentence->bytes == NULL || sentence->bytes[0] == '\0' ? NULL : sentence->bytes);
+    markup_json_text(writer, sentence->length == 0 ? NULL : writer_text(sentence));
 }
 
 static void put_verdict(struct writer *writer, const struct status_view *view)

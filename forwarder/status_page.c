@@ -72,12 +72,11 @@ static void put_foot(struct writer *writer)
 
 static void put_sentence(struct writer *writer, const char *class, struct writer *sentence)
 {
+    writer->failed = writer->failed || sentence->failed;
     if (sentence->length == 0)
         return;
-    writer_put(sentence, "", 1);
-    writer->failed = writer->failed || sentence->failed;
     writer_print(writer, "<p class=\"%s\">", class);
-    markup_text(writer, sentence->bytes);
+    markup_text(writer, writer_text(sentence));
     writer_string(writer, "</p>\n");
 }
 
@@ -88,9 +87,8 @@ static void put_verdict(struct writer *writer, struct status_verdict *verdict)
                  "aria-live=\"polite\">\n<h2 id=\"headline\"><span class=\"mark\" "
                  "aria-hidden=\"true\">%s</span> ",
                  status_level_name(verdict->level), status_level_mark(verdict->level));
-    writer_put(&verdict->headline, "", 1);
     writer->failed = writer->failed || verdict->headline.failed;
-    markup_text(writer, verdict->headline.bytes == NULL ? "" : verdict->headline.bytes);
+    markup_text(writer, writer_text(&verdict->headline));
     writer_string(writer, "</h2>\n");
     put_sentence(writer, "detail", &verdict->detail);
     put_sentence(writer, "advice", &verdict->advice);
@@ -197,8 +195,10 @@ static void put_config(struct writer *writer, const struct status_view *view)
 
 static void put_step(struct writer *writer, const struct status_view *view)
 {
-    writer_string(writer, "<section id=\"step\" aria-labelledby=\"step-title\">\n"
-                          "<h2 id=\"step-title\" class=\"unseen\">This step</h2>\n");
+    writer_print(writer,
+                 "<section id=\"step\" aria-labelledby=\"step-title\">\n"
+                 "<h2 id=\"step-title\" class=\"unseen\">%s</h2>\n",
+                 STATUS_TABLE[STATUS_STEP].title);
     if (status_rows(view, STATUS_STEP) == 0)
         writer_string(writer, "<p class=\"empty\">Not known: the database has not said.</p>\n");
     else
@@ -247,16 +247,11 @@ static void put_spool(struct writer *writer, const struct status_forwarder *forw
     put_fact(writer, "Spool", forwarder->spooling == forwarder->workers);
     writer_string(writer,
                   forwarder->spooling == forwarder->workers ? "takes decisions" : "not usable");
-    if (forwarder->unstored_rows >= 0)
-    {
-        snprintf(text, sizeof text, "%lld", (long long) forwarder->unstored_rows);
-        writer_string(writer, ", ");
-        markup_number(writer, text);
-        writer_string(writer, " log rows wait");
-    }
-    if (forwarder->spool_bytes >= 0)
-        writer_print(writer, ", %.1f MiB", (double) forwarder->spool_bytes / 1048576);
-    writer_string(writer, "</span></dd></div>\n");
+    snprintf(text, sizeof text, "%lld", (long long) forwarder->unstored_rows);
+    writer_string(writer, ", ");
+    markup_number(writer, text);
+    writer_print(writer, " log rows wait, %.1f MiB</span></dd></div>\n",
+                 (double) forwarder->spool_bytes / 1048576);
 }
 
 static void put_rules(struct writer *writer, const struct status_forwarder *forwarder)

@@ -237,14 +237,19 @@ static void put_head(struct writer *writer, const struct status_view *view,
     writer_string(writer, "</tr></thead>\n<tbody>\n");
 }
 
+void status_open_section(struct writer *writer, const struct status_section *section)
+{
+    writer_print(writer,
+                 "<section id=\"%s\" aria-labelledby=\"%s-title\">\n<h2 id=\"%s-title\">%s</h2>\n",
+                 section->id, section->id, section->id, section->title);
+}
+
 void status_write_table(struct writer *writer, const struct status_view *view,
                         enum status_section_id section)
 {
     const struct status_section *table = &STATUS_TABLE[section];
 
-    writer_print(writer,
-                 "<section id=\"%s\" aria-labelledby=\"%s-title\">\n<h2 id=\"%s-title\">%s</h2>\n",
-                 table->id, table->id, table->id, table->title);
+    status_open_section(writer, table);
     if (table->about != NULL)
         writer_print(writer, "<p class=\"about\">%s</p>\n", table->about);
     if (view->results[section] == NULL)

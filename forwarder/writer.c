@@ -68,6 +68,14 @@ void writer_print(struct writer *writer, const char *format, ...)
     writer->length += (size_t) length;
 }
 
+const char *writer_text(struct writer *writer)
+{
+    if (!writer_reserve(writer, 0))
+        return "";
+    writer->bytes[writer->length] = '\0';
+    return writer->bytes;
+}
+
 void writer_free(struct writer *writer)
 {
     free(writer->bytes);

@@ -21,6 +21,9 @@ void writer_put(struct writer *writer, const char *bytes, size_t length);
 void writer_string(struct writer *writer, const char *string);
 __attribute__((format(printf, 2, 3))) void writer_print(struct writer *writer, const char *format,
                                                         ...);
+/* What it holds, with a NUL behind it that does not count; until the next piece comes. "" when
+ * there is no memory for that, and then it is `failed`. */
+const char *writer_text(struct writer *writer);
 /* Gives its memory back; it is empty then. */
 void writer_free(struct writer *writer);
 

@@ -17,7 +17,8 @@ static void is_written(struct writer *writer, const char *expected)
 {
     assert_false(writer->failed);
     assert_int_equal(writer->length, strlen(expected));
-    assert_memory_equal(writer->length > 0 ? writer->bytes : "", expected, writer->length);
+    assert_string_equal(writer_text(writer), expected);
+    assert_int_equal(writer->length, strlen(expected));
     writer_free(writer);
 }
 
