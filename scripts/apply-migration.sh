@@ -46,12 +46,7 @@ while (($#)); do
         --old-schema) option_value "$@" && OLD=$VALUE && shift ;;
         --keep) option_value "$@" && KEEP=$VALUE && shift ;;
         --router-role) option_value "$@" && ROUTERS+=${ROUTERS:+,}$VALUE && shift ;;
-        --dry-run) DRY_RUN=true ;;
-        --help | -h)
-            usage
-            exit 0
-            ;;
-        *) usage_error "what is $1?" ;;
+        *) common_option "$1" ;;
     esac
     shift
 done

@@ -55,12 +55,7 @@ while (($#)); do
         --listen) option_value "$@" && LISTEN=$VALUE && shift ;;
         --admin-listen) option_value "$@" && ADMIN_LISTEN=$VALUE && shift ;;
         --test-webhook) TEST_WEBHOOK=true ;;
-        --dry-run) DRY_RUN=true ;;
-        --help | -h)
-            usage
-            exit 0
-            ;;
-        *) usage_error "what is $1?" ;;
+        *) common_option "$1" ;;
     esac
     shift
 done
@@ -256,15 +251,18 @@ everything_deployed() {
     fi
 }
 
+# read_settings: sets settings, from the environment file without its comments
+read_settings() { mapfile -t settings < <(grep -E '^[A-Za-z_][A-Za-z0-9_]*=' "$CONFIG/environment"); }
+
 # check_settings: by the forwarder itself, before anything is stopped for them. Under systemd the secrets are
 # credentials, whose names are those of the files.
 check_settings() {
-    local binary=$BACKGROUND/webhook-forwarder found credentials=()
+    local binary=$BACKGROUND/webhook-forwarder found settings credentials=()
     if [[ -z $BACKGROUND ]]; then
         binary=$(command -v webhook-forwarder || echo /usr/local/bin/webhook-forwarder)
         credentials=("CREDENTIALS_DIRECTORY=$CONFIG")
     fi
-    mapfile -t settings <"$CONFIG/environment"
+    read_settings
     found=$(env -i "${credentials[@]}" "${settings[@]}" "${AS_USER[@]}" "$binary" --check-config 2>&1) ||
         die "the forwarder refuses its settings:
 $found" "$EX_CONFIG"
@@ -282,7 +280,7 @@ start_in_background() {
         return
     fi
     process_stop "$BACKGROUND/forwarder.pid" 30
-    mapfile -t settings <"$BACKGROUND/environment"
+    read_settings
     (cd / && env -u DATABASE_URL "${settings[@]}" bash -c '
         . "$1/scripts/lib/common.sh"; shift; process_start "$@"' bash "$REPOSITORY" \
         "$BACKGROUND/forwarder.pid" "$BACKGROUND/forwarder.log" "${AS_USER[@]}" "$BACKGROUND/webhook-forwarder")

@@ -59,12 +59,7 @@ while (($#)); do
             }
             ;;
         --no-forwarder) ASK_FORWARDER=false ;;
-        --dry-run) DRY_RUN=true ;;
-        --help | -h)
-            usage
-            exit 0
-            ;;
-        *) usage_error "what is $1?" ;;
+        *) common_option "$1" ;;
     esac
     shift
 done
@@ -333,7 +328,7 @@ database_open
 if $DRY_RUN; then
     title "What would be asked, of $DATABASE"
     shown psql -f "$REPOSITORY/scripts/lib/status.sql"
-    ! $ASK_FORWARDER || shown curl "$ADMIN_URL/readyz" "$FORWARDER_URL/"
+    ! $ASK_FORWARDER || shown curl "$ADMIN_URL/readyz" "$ADMIN_URL/metrics" "$FORWARDER_URL/"
     done_with
     exit 0
 fi

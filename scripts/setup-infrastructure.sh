@@ -52,11 +52,7 @@ while (($#)); do
         --test-webhook) DEPLOY+=("$1") ;;
         --no-forwarder) WITH_FORWARDER=false ;;
         --dry-run) DRY_RUN=true PLAIN=(--dry-run) ;;
-        --help | -h)
-            usage
-            exit 0
-            ;;
-        *) usage_error "what is $1?" ;;
+        *) common_option "$1" ;;
     esac
     shift
 done

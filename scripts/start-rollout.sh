@@ -29,17 +29,10 @@ EOT
 
 while (($#)); do
     case $1 in
-        --notes)
-            option_value "$@" && NOTES=$VALUE && shift
-            ;;
+        --notes) option_value "$@" && NOTES=$VALUE && shift ;;
         --yes | -y) ASSUME_YES=true ;;
         --no-forwarder) ASK_FORWARDER=false ;;
-        --dry-run) DRY_RUN=true ;;
-        --help | -h)
-            usage
-            exit 0
-            ;;
-        *) usage_error "what is $1?" ;;
+        *) common_option "$1" ;;
     esac
     shift
 done

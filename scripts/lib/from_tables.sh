@@ -91,14 +91,11 @@ take_over_log() {
 }
 
 verify_tables() {
-    local lost
+    local rows
     # Each row of the source is in the log, or has its reason above.
-    lost=$(sql -At -v old="$OLD" <<'EOT'
-SELECT (SELECT count(*) FROM :"old".webhook_routing_logs)
-EOT
-    )
-    verified 'all rows' "$lost of the former log have been taken over, or said above why not" \
-        "$lost = $(awk -F '\t' '$1 != "changed" { sum += $2 } END { print sum + 0 }' "$imported")"
+    rows=$(ask "SELECT count(*) FROM :\"old\".webhook_routing_logs" -v old="$OLD")
+    verified 'all rows' "$rows of the former log have been taken over, or said above why not" \
+        "$rows = $(awk -F '\t' '$1 != "changed" { sum += $2 } END { print sum + 0 }' "$imported")"
     sql -v old="$OLD" -v schema="$SCHEMA" <"$REPOSITORY/scripts/lib/from_tables_notes.sql" | sed 's/^/  /'
     printf '\n  %s\n' "The former tables stay in $OLD. When nobody needs them: DROP SCHEMA $(ask "SELECT quote_ident(:'old')" -v old="$OLD") CASCADE;"
 }

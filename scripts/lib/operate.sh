@@ -25,6 +25,18 @@ option_value() {
     VALUE=$2
 }
 
+# common_option OPTION: what every script understands; its usage() is shown, or the option refused
+common_option() {
+    case $1 in
+        --dry-run) DRY_RUN=true ;;
+        --help | -h)
+            usage
+            exit 0
+            ;;
+        *) usage_error "what is $1?" ;;
+    esac
+}
+
 # ---- the database ----
 
 # percent_decoded TEXT: with %XX resolved

@@ -75,12 +75,14 @@ reachable() {
     equal "$status" 0
     has 'it runs, and nothing has changed'
     equal "$(<"$PLACE/forwarder.pid")" "$first"
-    # A change restarts it, and what is not given stays.
+    # A change restarts it, and what is not given stays, comments and empty lines included.
+    printf '\n# as Debian has it\n#WEBHOOK_FORWARDER_WORKERS=1\n' >>"$PLACE/environment"
     printf 'another secret\n' >"$SECRET"
     run typed deploy-infrastructure "${HOW[@]}" --test-webhook
     equal "$status" 0
     [[ $(<"$PLACE/forwarder.pid") != "$first" ]]
     has 'a test webhook was relayed'
+    grep -x '# as Debian has it' "$PLACE/environment"
     # Ended by somebody, it is started again.
     process_stop "$PLACE/forwarder.pid" 30
     run typed deploy-infrastructure "${HOW[@]}"

@@ -251,5 +251,5 @@ status_is() {
 @test "a dry run says what it would ask" {
     run typed quick-status --dry-run
     equal "$status" 0
-    has status.sql "curl $ADMIN_URL/readyz"
+    has status.sql "curl $ADMIN_URL/readyz $ADMIN_URL/metrics $FORWARDER_URL/"
 }
