@@ -91,8 +91,8 @@ SELECT domain, action FROM routing_guard();
 RESET ROLE;
 SELECT version, change FROM get_current_routing_config();
 
-DROP EXTENSION webhook_routing;
 DROP OWNED BY regress_routing_planter, regress_routing_operator;
+DROP EXTENSION webhook_routing;
 DROP ROLE regress_routing_planter, regress_routing_operator;
 DROP SCHEMA regress_routing CASCADE;
 CREATE EXTENSION webhook_routing SCHEMA public;

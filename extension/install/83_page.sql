@@ -239,10 +239,10 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 	-- The installation is dated long ago, so that it is older than whatever a dump brings.
-	SELECT CASE WHEN h.version > 1 THEN extract(epoch FROM h.created_at)::bigint END, h.created_by, left(h.what, 300), left(h.why, 300),
-	       h.version
-	  FROM @extschema@.webhook_routing_deeds h
-	 ORDER BY h.created_at DESC
+	SELECT CASE WHEN d.version > 1 THEN extract(epoch FROM d.created_at)::bigint END, d.created_by,
+	       left(d.what, 300), left(d.why, 300), d.version
+	  FROM @extschema@.webhook_routing_deeds d
+	 ORDER BY d.created_at DESC
 	 LIMIT 10
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_page_changes() IS

@@ -52,9 +52,45 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_import_problem(jsonb) IS
 	'Internal: why a config row of another router cannot be kept; NULL when it can';
 
+-- The version that such a row becomes behind `former`: with its own date, moved where it is not after that
+-- one's or not yet, its author, and its id where that is a UUID and free.
+CREATE FUNCTION @extschema@.webhook_routing_import_version(
+	former @extschema@.webhook_routing_config, old jsonb) RETURNS @extschema@.webhook_routing_config
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+AS $function$
+DECLARE
+	result @extschema@.webhook_routing_config := former;
+BEGIN
+	result.version := former.version + 1;
+	result.percentage := (old ->> 'percentage')::numeric;
+	result.enabled := (old ->> 'enabled')::boolean;
+	result.domains := ARRAY(SELECT d.name
+	                          FROM jsonb_array_elements_text(old -> 'domains') WITH ORDINALITY AS d (name, place)
+	                         GROUP BY d.name ORDER BY min(d.place));
+	result.created_at := greatest(least((old ->> 'created_at')::timestamptz, clock_timestamp()),
+	                              former.created_at + interval '1 microsecond');
+	result.updated_at := result.created_at;
+	result.created_by := coalesce(old ->> 'created_by', 'unknown');
+	result.notes := old ->> 'notes';
+	result.change := concat_ws('; ',
+		@extschema@.webhook_routing_difference(to_jsonb(former), to_jsonb(result)), 'imported');
+	result.id := gen_random_uuid();
+	IF old ->> 'id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+	   AND NOT EXISTS (SELECT FROM @extschema@.webhook_routing_config c WHERE c.id::text = old ->> 'id') THEN
+		result.id := old ->> 'id';
+	END IF;
+	RETURN result;
+END
+$function$;
+COMMENT ON FUNCTION @extschema@.webhook_routing_import_version(@extschema@.webhook_routing_config, jsonb) IS
+	'Internal: the version that a config row of another router becomes';
+
 -- The rows go in as those of a dump do (12_config_rows.sql), complete, with their own date and author, in the
--- order of created_at, NULL last: such a row is what ORDER BY created_at DESC LIMIT 1 has found. What may not be in force is put right by a row of its own at the end: a protected
--- domain that was enrolled, or a newest row that could not be kept, after which nothing may be routed.
+-- order of created_at, NULL last: such a row is what ORDER BY created_at DESC LIMIT 1 has found. What may not
+-- be in force is put right by a row of its own at the end: a protected domain that was enrolled, or a newest
+-- row that could not be kept, after which nothing may be routed.
 CREATE FUNCTION @extschema@.import_routing_config(source regclass)
 RETURNS TABLE (outcome text, row_count bigint, detail text)
 LANGUAGE plpgsql
@@ -92,23 +128,10 @@ BEGIN
 			problems := problems || jsonb_build_object(problem, 1 + coalesce((problems ->> problem)::bigint, 0));
 			CONTINUE;
 		END IF;
-		result := former;
-		result.version := former.version + 1;
-		result.percentage := (old ->> 'percentage')::numeric;
-		result.enabled := (old ->> 'enabled')::boolean;
-		result.domains := ARRAY(SELECT d.name FROM jsonb_array_elements_text(old -> 'domains') WITH ORDINALITY AS d (name, place)
-		                         GROUP BY d.name ORDER BY min(d.place));
-		result.created_at := greatest(least((old ->> 'created_at')::timestamptz, clock_timestamp()),
-		                              former.created_at + interval '1 microsecond');
-		result.updated_at := result.created_at;
+		result := @extschema@.webhook_routing_import_version(former, old);
 		moved := moved + (result.created_at <> (old ->> 'created_at')::timestamptz)::integer;
-		touched := touched + coalesce((old ->> 'updated_at')::timestamptz > (old ->> 'created_at')::timestamptz, false)::integer;
-		result.created_by := coalesce(old ->> 'created_by', 'unknown');
-		result.notes := old ->> 'notes';
-		result.change := concat_ws('; ', @extschema@.webhook_routing_difference(to_jsonb(former), to_jsonb(result)), 'imported');
-		result.id := CASE WHEN old ->> 'id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-		                       AND NOT EXISTS (SELECT FROM @extschema@.webhook_routing_config c WHERE c.id::text = old ->> 'id')
-		                  THEN (old ->> 'id')::uuid ELSE gen_random_uuid() END;
+		touched := touched + coalesce((old ->> 'updated_at')::timestamptz > (old ->> 'created_at')::timestamptz,
+		                              false)::integer;
 		-- The mark of a row that is to be kept as it is. Everything here is qualified.
 		PERFORM set_config('search_path', '', true);
 		INSERT INTO @extschema@.webhook_routing_config SELECT (result).*;
@@ -118,8 +141,10 @@ BEGIN
 	END LOOP;
 
 	RETURN QUERY SELECT 'imported', imported, format('as versions 2 to %s', former.version) WHERE imported > 0;
-	RETURN QUERY SELECT 'changed', moved, 'created_at moved: not after the row before, or from the future' WHERE moved > 0;
-	RETURN QUERY SELECT 'noted', touched, 'edited after created_at; what they said before is not known' WHERE touched > 0;
+	RETURN QUERY SELECT 'changed', moved, 'created_at moved: not after the row before, or from the future'
+	              WHERE moved > 0;
+	RETURN QUERY SELECT 'noted', touched, 'edited after created_at; what they said before is not known'
+	              WHERE touched > 0;
 	RETURN QUERY SELECT 'not imported', p.value::bigint, p.key FROM jsonb_each_text(problems) p ORDER BY p.key;
 
 	IF problem IS NOT NULL AND former.enabled THEN
@@ -128,7 +153,8 @@ BEGIN
 		RETURN QUERY SELECT 'switched off', 1::bigint, 'the newest row was not imported, so nothing is routed';
 	END IF;
 	offenders := ARRAY(SELECT u.d FROM unnest(former.domains) u (d)
-	                    WHERE EXISTS (SELECT FROM @extschema@.webhook_routing_domains p WHERE p.protected AND p.domain = u.d));
+	                    WHERE EXISTS (SELECT FROM @extschema@.webhook_routing_domains p
+	                                   WHERE p.protected AND p.domain = u.d));
 	IF offenders <> '{}' THEN
 		former := @extschema@.webhook_routing_append(jsonb_build_object('domains',
 			ARRAY(SELECT u.d FROM unnest(former.domains) WITH ORDINALITY u (d, place)
