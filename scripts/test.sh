@@ -15,6 +15,8 @@ set -euo pipefail
 . "$REPOSITORY/scripts/lib/cluster.sh"
 # shellcheck source=scripts/lib/debian_root.sh
 . "$REPOSITORY/scripts/lib/debian_root.sh"
+# shellcheck source=scripts/lib/counting.sh
+. "$REPOSITORY/scripts/lib/counting.sh"
 
 # The groups in the order in which they run, each with what it shows.
 readonly GROUPS_KNOWN=(
@@ -45,9 +47,6 @@ readonly GROUPS_KNOWN=(
 
 LONG=false
 WANTED=()
-PASSED=0 FAILED=0 SKIPPED=0
-# What the group that is running has found so far.
-GROUP='' LOG='' group_passed=0 group_failed=0 group_skipped=0 why_skipped=''
 
 usage() {
     cat <<EOT
@@ -138,107 +137,6 @@ if [[ -n ${WEBHOOK_ROUTING_PAYLOADS:-} ]]; then
 fi
 cd "$SOURCE_TREE"
 
-# ---- counting ----
-
-# passed, failed TEXT, skipped WHY: one test of a tool that counts nothing itself
-passed() { group_passed=$((group_passed + 1)); }
-failed() {
-    group_failed=$((group_failed + 1))
-    printf '    %sfailed:%s %s\n' "$RED" "$RESET" "$1"
-}
-skipped() {
-    group_skipped=$((group_skipped + 1))
-    why_skipped=$1
-}
-
-# check TEXT COMMAND...: one test: the command succeeds; its output is in the group's log
-check() {
-    local text=$1
-    shift
-    printf '\n# %s: %s\n' "$text" "$*" >>"$LOG"
-    if "$@" >>"$LOG" 2>&1 </dev/null; then
-        passed
-    else
-        failed "$text"
-    fi
-}
-
-# tap NAME COMMAND...: a program whose output is TAP; counts its top-level results, those that its
-# plan has promised and that never came, and an exit status that no result explains
-tap() {
-    local name=$1 out=$WORK/$GROUP.$1.tap status=0 ok not_ok skip planned
-    shift
-    "$@" >"$out" 2>>"$LOG" </dev/null || status=$?
-    cat "$out" >>"$LOG"
-    # A skip directive is counted apart; a test that is expected to fail is not one that passed.
-    skip=$(grep -ciE '^(not )?ok\b.*# *(skip|todo)' "$out" || true)
-    ok=$(grep -viE '# *(skip|todo)' "$out" | grep -cE '^ok\b' || true)
-    not_ok=$(grep -viE '# *(skip|todo)' "$out" | grep -cE '^not ok\b' || true)
-    planned=$(sed -n 's/^1\.\.\([0-9][0-9]*\).*/\1/p' "$out" | awk '{ sum += $1 } END { print sum + 0 }')
-    group_passed=$((group_passed + ok))
-    group_skipped=$((group_skipped + skip))
-    group_failed=$((group_failed + not_ok))
-    grep -viE '# *(skip|todo)' "$out" | grep -E '^not ok\b' |
-        while read -r line; do printf '    %sfailed:%s %s: %s\n' "$RED" "$RESET" "$name" "$line"; done || true
-    if ((ok + not_ok + skip < planned)); then
-        failed "$name: $((ok + not_ok + skip)) of $planned tests ran"
-    elif ((status != 0 && not_ok == 0)); then
-        failed "$name: exit status $status"
-    elif ((ok + not_ok + skip == 0)); then
-        failed "$name: reported no test"
-    fi
-}
-
-# pg_tests NAME COMMAND...: pg_regress or pg_isolation_regress, whose lines are "test x ... ok" up to
-# PostgreSQL 15 and TAP from 16 on
-pg_tests() {
-    local name=$1 out=$WORK/$GROUP.out status=0 ok not_ok
-    shift
-    "$@" >"$out" 2>&1 </dev/null || status=$?
-    cat "$out" >>"$LOG"
-    ok=$(grep -cE '\.\.\. ok\b|^ok [0-9]+' "$out" || true)
-    not_ok=$(grep -cE '\.\.\. FAILED|^not ok [0-9]+' "$out" || true)
-    group_passed=$((group_passed + ok))
-    group_failed=$((group_failed + not_ok))
-    if ((not_ok)); then
-        grep -E '\.\.\. FAILED|^not ok [0-9]+' "$out" |
-            while read -r line; do printf '    %sfailed:%s %s\n' "$RED" "$RESET" "$line"; done
-    fi
-    if ((status != 0 && not_ok == 0)); then
-        failed "$name: exit status $status"
-    elif ((ok + not_ok == 0)); then
-        failed "$name: reported no test"
-    fi
-}
-
-# need PURPOSE...: the packages of a group; says so and fails when they cannot be had
-need() {
-    local missing
-    if ! command -v dpkg-query >/dev/null; then
-        return
-    fi
-    missing=$(packages_missing "$@")
-    if [[ -z $missing ]]; then
-        return
-    fi
-    if ((EUID == 0)); then
-        # shellcheck disable=SC2086  # a list of names
-        if quietly "$WORK/packages.log" install_quietly $missing; then
-            return
-        fi
-    fi
-    skipped "missing packages: $missing"
-    return 1
-}
-
-# there_are PATTERN: whether any file matches; a group without tests is skipped, not passed
-there_are() {
-    compgen -G "$1" >/dev/null || {
-        skipped "there is no $1"
-        return 1
-    }
-}
-
 # ---- what several groups stand on ----
 
 is_built=false
@@ -290,7 +188,8 @@ no_forbidden_words() {
     local found
     found=$(files -name '*.[chsl]' -o -name '*.sql' -o -name '*.sh' -o -name '*.bash' -o -name '*.pl' \
         -o -name '*.bats' -o -name '*.jq' -o -name '*.tsv' -o -name '*.txt' -o -name '*.md' -o -name '*.js' \
-        -o -name 'Makefile*' -o -name '*.spec' -o -path ./.ci/run |
+        -o -name 'Makefile*' -o -name '*.spec' -o -name '*.css' -o -name '*.json' -o -name '*.yml' -o -name '*.cfg' \
+        -o -name '*.conf' -o -name '*.in' -o -path './debian/*' -o -path ./.ci/run |
         xargs -0 grep -nE '\b(TO''DO|FIX''ME|X''XX|HA''CK)\b|[^a-z]/(work|farm)/[a-z]|/root/[a-z]' || true)
     printf '%s\n' "$found"
     [[ -z $found ]]
@@ -491,14 +390,9 @@ group_page() {
 }
 
 group_service() {
-    local refusal
     need build run bats strace systemd || return 0
     there_are 'test/service/*.bats' || return 0
-    refusal=$(. "$REPOSITORY/scripts/lib/machine.sh" && machine_refusal)
-    if [[ -n $refusal ]]; then
-        skipped "$refusal"
-        return 0
-    fi
+    ! prevented "$(. scripts/lib/machine.sh && machine_refusal)" || return 0
     built || return 0
     bats_tests test/service
 }
@@ -554,22 +448,14 @@ group_packages() {
     built || return 0
     bats_tests test/packages/install.bats
     need debian debootstrap || return 0
-    why_skipped=$(. scripts/lib/debian_root.sh && . scripts/lib/machine.sh && debian_root_refusal && machine_refusal)
-    if [[ -n $why_skipped ]]; then
-        skipped "$why_skipped"
-        return 0
-    fi
+    ! prevented "$(debian_root_refusal)" || return 0
+    ! prevented "$(. scripts/lib/machine.sh && machine_refusal)" || return 0
     bats_tests test/packages/debian.bats
 }
 
 group_versions() {
-    local refusal
     need bats debootstrap || return 0
-    refusal=$(debian_root_refusal)
-    if [[ -n $refusal ]]; then
-        skipped "$refusal"
-        return 0
-    fi
+    ! prevented "$(debian_root_refusal)" || return 0
     bats_tests test/versions
 }
 
@@ -591,24 +477,8 @@ group_docs() {
 
 # ---- all of it ----
 
-# Adds what the running group has found to the sum, and says it.
-count_group() {
-    PASSED=$((PASSED + group_passed))
-    FAILED=$((FAILED + group_failed))
-    SKIPPED=$((SKIPPED + group_skipped))
-    printf '  %-11s %4d passed, %d failed, %d skipped%s  %s(%d s)%s\n' "$GROUP" "$group_passed" \
-        "$group_failed" "$group_skipped" "${why_skipped:+ ($why_skipped)}" "$DIM" \
-        "$((SECONDS - group_began))" "$RESET"
-    if ((group_failed)); then
-        printf '    see %s\n' "$LOG"
-    fi
-    GROUP=''
-}
-
 run_group() {
-    GROUP=$1 LOG=$WORK/$1.log
-    group_passed=0 group_failed=0 group_skipped=0 why_skipped='' group_began=$SECONDS
-    : >"$LOG"
+    begin_group "$1"
     "group_$1"
     count_group
 }
