@@ -8,6 +8,8 @@
 #     EXTENSION gets an empty one; an error fails the block, unless "-- refused" is its first line
 #   - every line of a ```sh block must be one that a test is known to run (the lists below)
 #   - every relative link leads to a file, and to a heading in it where it names one
+#   - every group of scripts/test.sh has a row in test/README.md, every file of core/ and forwarder/ a word in
+#     a header there
 #   - docs/reference/, and the states in forwarder/README.md, are what scripts/reference.sh would write
 #
 # Needs PGHOST and PGPORT of a cluster where the extension can be created.
@@ -116,6 +118,23 @@ for page in "${pages[@]}"; do
         result "$status" "$page, link $link" 'leads nowhere'
     done < <(grep -o '](\([^)]*\))' "$page" | sed 's/^](//; s/)$//' | grep -v '^[a-z]*:' | sort -u)
     psql -XqAt -d postgres -c "DROP DATABASE $DATABASE"
+done
+
+# untold PLACE NAME...: those that PLACE, files of one folder, does not tell of
+untold() {
+    local place=$1 name
+    shift
+    for name in "$@"; do
+        # shellcheck disable=SC2086  # a pattern
+        grep -wF -- "${name#./}" $place >/dev/null || printf '%s\n' "$name"
+    done
+}
+
+output=$(./scripts/test.sh --list | sed 's/.*/| & |/' | while read -r group; do untold test/README.md "$group"; done)
+result "${#output}" 'test/README.md has every group' "$output"
+for folder in core forwarder; do
+    output=$(cd "$folder" && untold '*.h' ./*.c)
+    result "${#output}" "the headers of $folder/ tell of every file" "$output"
 done
 
 status=0

@@ -32,7 +32,7 @@ static char *text_of(const struct metrics *total)
     struct writer writer = {0};
 
     metrics_write(&writer, total);
-    writer_put(&writer, "", 1);
+    (void) writer_text(&writer);
     assert_false(writer.failed);
     return writer.bytes;
 }
