@@ -27,6 +27,9 @@
 # nothing is ever mounted where the machine sees it. So removing a root removes that root and no more.
 # What is installed comes from the machine's own apt sources, by apt's own settings.
 
+# shellcheck source=scripts/lib/devices.sh
+. "$REPOSITORY/scripts/lib/devices.sh"
+
 # What each made root carries, so that nothing else is removed in its name.
 readonly DEBIAN_ROOT_MARK=.webhook_routing_root
 readonly DEBIAN_ROOT_DAYS=7
@@ -58,23 +61,11 @@ debian_root_own() {
 
 # debian_root_enter DIR COMMAND...: inside debian_root_own
 debian_root_enter() {
-    local dir=$1 name number
+    local dir=$1
     shift
     mount -t proc proc "$dir/proc"
     mount -t sysfs -o ro sysfs "$dir/sys"
-    mount -t tmpfs -o mode=755,size=1m tmpfs "$dir/dev"
-    mkdir "$dir/dev/pts" "$dir/dev/shm"
-    mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$dir/dev/pts"
-    mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$dir/dev/shm"
-    while read -r name number; do
-        # shellcheck disable=SC2086  # major and minor
-        mknod -m 666 "$dir/dev/$name" c $number
-    done <<<$'null 1 3\nzero 1 5\nfull 1 7\nrandom 1 8\nurandom 1 9\ntty 5 0'
-    ln -s pts/ptmx "$dir/dev/ptmx"
-    ln -s /proc/self/fd "$dir/dev/fd"
-    for number in 0:stdin 1:stdout 2:stderr; do
-        ln -s "/proc/self/fd/${number%:*}" "$dir/dev/${number#*:}"
-    done
+    devices_make "$dir/dev"
     env -i -C "$dir" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
         LANG=C.UTF-8 TERM="${TERM:-dumb}" DEBIAN_FRONTEND=noninteractive chroot "$dir" "$@"
 }

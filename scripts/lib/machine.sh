@@ -19,6 +19,9 @@
 #                        copies what FOLDER holds into its root, owned by its root
 #   machine_stop DIR     ends it with everything that runs in it; nothing when there is none
 
+# shellcheck source=scripts/lib/devices.sh
+. "$REPOSITORY/scripts/lib/devices.sh"
+
 machine_refusal() {
     if ((EUID != 0)); then
         echo "only root can boot a systemd of its own"
@@ -30,24 +33,6 @@ machine_refusal() {
         sh -c 'mount -t cgroup2 none /mnt' 2>/dev/null; then
         echo "namespaces and mounts of one's own are not allowed here"
     fi
-}
-
-# machine_devices DIR: a /dev that holds nothing but what harms nobody
-machine_devices() {
-    local name number
-    mount -t tmpfs -o mode=755,size=1m tmpfs "$1"
-    mkdir "$1/pts" "$1/shm"
-    mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$1/pts"
-    mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$1/shm"
-    while read -r name number; do
-        # shellcheck disable=SC2086  # major and minor
-        mknod -m 666 "$1/$name" c $number
-    done <<<$'null 1 3\nzero 1 5\nfull 1 7\nrandom 1 8\nurandom 1 9\ntty 5 0'
-    ln -s pts/ptmx "$1/ptmx"
-    ln -s /proc/self/fd "$1/fd"
-    for number in 0:stdin 1:stdout 2:stderr; do
-        ln -s "/proc/self/fd/${number%:*}" "$1/${number#*:}"
-    done
 }
 
 # machine_furnish ETC: no timers, and nothing that is the kernel's
@@ -77,7 +62,7 @@ machine_init() {
     mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
     mount -t tmpfs -o mode=755,nosuid tmpfs "$root/run"
     mount -t tmpfs -o mode=1777,nosuid tmpfs "$root/tmp"
-    machine_devices "$root/dev"
+    devices_make "$root/dev"
     mkdir -p "$root/run/outside"
     cd "$root" || return
     pivot_root . run/outside
@@ -87,7 +72,7 @@ machine_init() {
     exec env -i container=webhook PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         /lib/systemd/systemd --system --unit=basic.target --show-status=no --log-target=journal
 }
-export -f machine_devices machine_furnish machine_init
+export -f machine_furnish machine_init
 
 # machine_hold FOLDER ROOT: in mounts of its own: makes room for the machine, and waits for its end. A
 # cgroup of its own becomes the machine's root; the kernel's own root stays the machine's that is outside.
