@@ -166,6 +166,7 @@ status_is() {
     has_not s3cret 'Webhooks go on'
 }
 
+# shellcheck disable=SC2030
 @test "a forwarder that takes no webhooks is an outage" {
     export FORWARDER_URL=http://127.0.0.1:9
     status_is outage 2
