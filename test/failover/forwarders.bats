@@ -23,7 +23,6 @@ setup() {
 
 teardown() { load_stop; }
 
-
 # serving N: the balancer takes the forwarder for well
 serving() { at "$1" ready_is 200; }
 

@@ -53,10 +53,12 @@ signal() {
     ((${#pids[@]} == 0)) || kill "-$2" "${pids[@]}" 2>/dev/null || true
 }
 
-# lost N: the machine is gone, with everything that had not left it
+# lost N: the machine is gone, with everything that had not left it, its shared memory included
 lost() {
-    local pids
+    local pids shared
     mapfile -t pids < <(processes "$1")
+    ((${#pids[@]})) || return 0
+    mapfile -t shared < <(sed -n 's|.* \(/dev/shm/PostgreSQL\.[0-9]*\)$|\1|p' "/proc/${pids[0]}/maps" | sort -u)
     kill -KILL "${pids[@]}" 2>/dev/null || true
     # shellcheck disable=SC2317  # called by wait_until
     gone() {
@@ -66,6 +68,7 @@ lost() {
         done
     }
     wait_until 10 gone
+    rm -f "${shared[@]}"
 }
 
 # frozen N, thawed N: the worst network: connections are accepted by the kernel, and nobody answers
