@@ -45,8 +45,14 @@ readonly GROUPS_KNOWN=(
     "docs        the documentation's statements, and its reference (TAP)"
 )
 
+# Groups that make all that they need for themselves, and mostly wait for a mirror, a server or a clock:
+# where others are wanted too they run beside these, as a second call of this script.
+readonly GROUPS_BESIDE=(packages versions rehearsal)
+
 LONG=false
 WANTED=()
+# That second call: its process, which leads a process group, and what it has said.
+BESIDE_PID='' BESIDE_OUT=''
 
 usage() {
     cat <<EOT
@@ -111,6 +117,10 @@ finish() {
         count_group
     elif ((status != 0)); then
         FAILED=$((FAILED + 1))
+    fi
+    if [[ -n $BESIDE_PID ]]; then
+        kill -TERM -- "-$BESIDE_PID" 2>/dev/null || true
+        count_beside
     fi
     if [[ -n $CLUSTER_HOME ]]; then
         cluster_destroy || true
@@ -483,7 +493,42 @@ run_group() {
     count_group
 }
 
+# begin_beside GROUP...: starts them once everything is built; false when it cannot be, and then they are not
+begin_beside() {
+    local arguments=("$@")
+    ! $LONG || arguments+=(--long)
+    GROUP=make LOG=$WORK/make.log
+    if ! { need build run && built; }; then
+        GROUP=''
+        return 1
+    fi
+    GROUP=''
+    BESIDE_OUT=$WORK/beside.out
+    # Its process group is its own, so that all of it can be ended; it ends with this script, however that ends.
+    setsid setpriv --pdeathsig TERM "$REPOSITORY/scripts/test.sh" "${arguments[@]}" >"$BESIDE_OUT" 2>&1 </dev/null &
+    BESIDE_PID=$!
+}
+
+# Waits for the groups beside, shows what they have said, and adds their sum to this one's.
+count_beside() {
+    local sum passed failed skipped
+    wait "$BESIDE_PID" || true
+    BESIDE_PID=''
+    sum=$(tail -n 1 "$BESIDE_OUT" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p')
+    sed '1,/webhook_routing tests/d; $d' "$BESIDE_OUT" | grep . || true
+    read -r passed failed skipped <<<"${sum:-0 1 0}"
+    [[ -n $sum ]] || printf '    %sfailed:%s what ran beside has no sum; see %s\n' "$RED" "$RESET" "$BESIDE_OUT"
+    PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
+}
+
 title "webhook_routing tests"
+mapfile -t beside < <(printf '%s\n' "${GROUPS_BESIDE[@]}" | grep -xF -f <(printf '%s\n' "${WANTED[@]}"))
+if ((${#beside[@]} > 0 && ${#beside[@]} < ${#WANTED[@]})) && begin_beside "${beside[@]}"; then
+    mapfile -t WANTED < <(printf '%s\n' "${WANTED[@]}" | grep -vxF -f <(printf '%s\n' "${beside[@]}"))
+fi
 for group in "${WANTED[@]}"; do
     run_group "$group"
 done
+if [[ -n $BESIDE_PID ]]; then
+    count_beside
+fi

@@ -73,6 +73,9 @@ readonly CREATECLUSTER=/etc/postgresql-common/createcluster.conf
 # In a subshell, so that its traps end with it: installs with services held back, and puts the
 # machine's own settings back whatever happens. (`set -e` is off in here: callers test the result.)
 install_quietly() (
+    # One at a time: two would put each other's settings back.
+    exec {lock}>>/run/lock/webhook_routing_packages
+    flock "$lock"
     saved=$(mktemp -d)
     made_policy=false
     # shellcheck disable=SC2317  # called by the trap
