@@ -74,6 +74,7 @@ readonly CREATECLUSTER=/etc/postgresql-common/createcluster.conf
 # machine's own settings back whatever happens. (`set -e` is off in here: callers test the result.)
 install_quietly() (
     # One at a time: two would put each other's settings back.
+    mkdir -p /run/lock
     exec {lock}>>/run/lock/webhook_routing_packages
     flock "$lock"
     saved=$(mktemp -d)
