@@ -140,6 +140,7 @@ static bool admin_waits(const struct admin *admin, struct MHD_Connection *connec
     *seen = (void *) route;
     if (route->ready(admin))
         return false;
+    admin_client_waits(connection, true);
     route->wait(admin, connection);
     return true;
 }
@@ -193,6 +194,7 @@ static enum MHD_Result admin_call(void *context, struct MHD_Connection *connecti
     (void) length;
     if (admin_waits(context, connection, route, method, request_context))
         return MHD_YES;
+    admin_client_waits(connection, false);
     admin_route(context, &answer, route, method);
     if (answer.body.failed)
     {
@@ -214,10 +216,13 @@ bool admin_open(struct admin *admin, struct loop *loop, int fd)
 {
     const union MHD_DaemonInfo *info;
 
-    admin->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, admin_call, admin,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_TIMEOUT, 10u,
-        MHD_OPTION_CONNECTION_LIMIT, 64u, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    if (!admin_clients_open(admin, loop))
+        return false;
+    admin->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+                                     admin_call, admin, MHD_OPTION_LISTEN_SOCKET, fd,
+                                     MHD_OPTION_CONNECTION_LIMIT, ADMIN_CONNECTIONS_MOST,
+                                     MHD_OPTION_NOTIFY_CONNECTION, admin_client_notified, admin,
+                                     MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
     if (admin->daemon == NULL)
         return false;
     info = MHD_get_daemon_info(admin->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -249,4 +254,5 @@ void admin_close(struct admin *admin)
         close(fd);
     MHD_stop_daemon(admin->daemon);
     admin->daemon = NULL;
+    loop_timer_close(admin->loop, &admin->sweeper);
 }

@@ -15,15 +15,23 @@
 #include "loop.h"
 #include "writer.h"
 
+struct admin_client;
 struct status;
 struct options;
 struct spool_directory;
 struct worker;
 
+/* So many connections at once. */
+#define ADMIN_CONNECTIONS_MOST 128u
+
 struct admin
 {
     struct MHD_Daemon *daemon;
     struct loop_source source;
+    struct loop *loop;
+    struct loop_timer sweeper; /* of clients that keep a connection; armed while there are any */
+    struct admin_client *clients;
+    size_t client_count;
     struct worker *workers;
     size_t worker_count;
     struct status *status; /* of the status page */
@@ -71,6 +79,14 @@ const char *admin_live(const struct admin *admin);
 /* NULL while webhooks are taken, else why not. */
 const char *admin_ready(const struct admin *admin);
 void admin_close(struct admin *admin);
+
+/* admin_clients.c */
+MUST_CHECK bool admin_clients_open(struct admin *admin, struct loop *loop);
+/* For libmicrohttpd: a connection came, or went. `context` is the struct admin. */
+void admin_client_notified(void *context, struct MHD_Connection *connection, void **socket_context,
+                           enum MHD_ConnectionNotificationCode code);
+/* Whether it waits for an answer to be there, suspended; from then on its time counts anew. */
+void admin_client_waits(struct MHD_Connection *connection, bool waits);
 
 /* A header field beside Content-Type, Cache-Control and what HTTP itself needs; at most
  * ADMIN_HEADERS_MOST of them. */

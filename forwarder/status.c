@@ -3,9 +3,12 @@
  * status.c: the status page's link to the database, what it said, and who waits for it.
  *
  * What the database said is kept, so that any number of viewers cost one set of questions each
- * STATUS_FRESH_US; where answering takes long, each ten times as long as that. Whoever asks when it
- * is older waits for the next set, suspended, for STATUS_PATIENCE_US at most; with no connection to
- * be had nobody waits. A section that fails keeps what it said last.
+ * STATUS_FRESH_US; where answering takes long, each ten times as long as that, but for
+ * STATUS_KEPT_MOST_US at most, and no longer than until a worker has heard of another
+ * configuration. Whoever asks when it is older waits for the next set, suspended, for
+ * STATUS_PATIENCE_US at most. Nobody waits with no connection to be had, for a set that has been
+ * late for somebody before, nor when STATUS_WAITING_MOST do already: they get what was said last. A
+ * section that fails keeps that.
  *
  * The link is opened when somebody asks, and closed STATUS_IDLE_US after the last one did. It goes
  * to a server that takes the log, since a standby may be behind; while there is none, to one that
@@ -20,10 +23,13 @@
 
 #define STATUS_IDLE_US 60000000
 #define STATUS_PATIENCE_US 1000000
-#define STATUS_STALLED_US 20000000 /* the session's statement_timeout is less */
-#define STATUS_OLD_US 10000000     /* so long after its time an answer is missed */
-#define STATUS_RETURN_US 10000000  /* a standby is read for so long at least */
-#define STATUS_SHARE 10            /* of the time, the database is kept busy for one part */
+#define STATUS_STALLED_US 20000000   /* the session's statement_timeout is less */
+#define STATUS_OLD_US 10000000       /* so long after its time an answer is missed */
+#define STATUS_RETURN_US 10000000    /* a standby is read for so long at least */
+#define STATUS_SHARE 10              /* of the time, the database is kept busy for one part */
+#define STATUS_KEPT_MOST_US 30000000 /* one slow set is no reason to know nothing for long */
+/* So many viewers wait; the other connections are for probes and scrapes. */
+#define STATUS_WAITING_MOST (ADMIN_CONNECTIONS_MOST / 2)
 #define STATUS_RING 64
 
 /* A section's answer is on its way: who is told of it. */
@@ -65,6 +71,7 @@ struct status
     int64_t problem_since; /* seconds since 1970; 0: there is none */
 
     struct status_waiting *waiting;
+    size_t waiting_count;
 };
 
 /* ---- trouble ---- */
@@ -96,6 +103,7 @@ static void status_resume(struct status *status)
         struct status_waiting *first = status->waiting;
 
         status->waiting = first->next;
+        status->waiting_count--;
         MHD_resume_connection(first->connection);
         free(first);
     }
@@ -300,12 +308,36 @@ static uint64_t status_kept_us(const struct status *status)
 {
     uint64_t kept = status->took_us * STATUS_SHARE;
 
+    if (kept > STATUS_KEPT_MOST_US)
+        return STATUS_KEPT_MOST_US;
     return kept > STATUS_FRESH_US ? kept : STATUS_FRESH_US;
 }
 
-static bool status_is_fresh(const struct status *status)
+/* A change has reached the forwarder that the answer does not know. */
+static bool status_is_behind(const struct status_view *view)
 {
-    return status->told_us != 0 && status->loop->now_us - status->told_us < status_kept_us(status);
+    return status_number(view, STATUS_STEP, 0, "config_version", 0) <
+           (double) view->forwarder.config_version;
+}
+
+/* The set that was told last is not to be asked for again yet. */
+static bool status_is_fresh(const struct status *status, const struct admin *admin)
+{
+    uint64_t age = status->loop->now_us - status->told_us;
+    struct status_view view = {.results = {[STATUS_STEP] = status->results[STATUS_STEP]}};
+
+    if (status->told_us == 0 || age >= status_kept_us(status))
+        return false;
+    if (age < STATUS_FRESH_US)
+        return true;
+    status_gather(admin, &view.forwarder);
+    return !status_is_behind(&view);
+}
+
+/* Whether who comes now may be told of the set on its way in time. */
+static bool status_is_soon(const struct status *status)
+{
+    return status->awaited == 0 || status->loop->now_us - status->asked_us < STATUS_PATIENCE_US;
 }
 
 /* Whether a worker stores the log: there is a primary. */
@@ -341,9 +373,11 @@ bool status_ready(const struct admin *admin)
     loop_arm(status->loop, &status->closer, status->loop->now_us + STATUS_IDLE_US);
     if (!status->linked && !status_link(status))
         return true;
-    if (status->link.state == DATABASE_READY && status_is_fresh(status))
+    if (status->link.state == DATABASE_READY && status_is_fresh(status, admin))
         return true;
     status_ask(status);
+    if (status->waiting_count == STATUS_WAITING_MOST || !status_is_soon(status))
+        return true;
     return status->awaited == 0 &&
            (status->link.state == DATABASE_READY || status->link.failures > 0 ||
             status->loop->now_us - status->opened_us > STATUS_PATIENCE_US);
@@ -360,6 +394,7 @@ void status_wait(const struct admin *admin, struct MHD_Connection *connection)
         loop_arm(status->loop, &status->patience, status->loop->now_us + STATUS_PATIENCE_US);
     *waiting = (struct status_waiting){connection, status->waiting};
     status->waiting = waiting;
+    status->waiting_count++;
     MHD_suspend_connection(connection);
 }
 
@@ -375,14 +410,6 @@ static int64_t status_since(const struct status *status, const struct status_vie
     return status->unreachable && view->forwarder.link_down_s >= 0 && down < status->problem_since
                ? down
                : status->problem_since;
-}
-
-/* A change has reached the forwarder that the answer does not know. */
-static bool status_is_behind(const struct status_view *view)
-{
-    return status_is(view, STATUS_STEP, 0, "standby", "t") &&
-           status_number(view, STATUS_STEP, 0, "config_version", 0) <
-               (double) view->forwarder.config_version;
 }
 
 /* Nothing is known to be wrong, and yet nothing new has come. */
@@ -406,7 +433,7 @@ void status_look(const struct admin *admin, struct status_view *view)
         view->problem = status->problem;
     else if (status_is_late(status, loop_clock()))
         view->problem = "it has not answered yet";
-    else if (status_is_behind(view))
+    else if (status_is(view, STATUS_STEP, 0, "standby", "t") && status_is_behind(view))
         view->problem = "the primary cannot be reached, and the standby is behind";
     view->mend = status->mend;
     view->unreachable = status->unreachable;

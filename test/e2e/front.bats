@@ -88,6 +88,22 @@ untouched() {
     [[ $output == *' 404 '* && $output == */livez* && $output == */readyz* && $output == */metrics* ]]
 }
 
+@test "who keeps the connections of the admin listener and asks nothing keeps no probe out" {
+    local fd kept=()
+    trap '' PIPE
+    for _ in {1..140}; do
+        exec {fd}<>"/dev/tcp/127.0.0.1/$ADMIN_PORT"
+        kept+=("$fd")
+        printf 'GET /livez HTTP/1.1\r\nX: ' >&"$fd"
+    done
+    for _ in 1 2 3; do
+        equal "$(curl -s -m 5 "$ADMIN_URL/livez")" ok
+    done
+    for fd in "${kept[@]}"; do
+        exec {fd}>&-
+    done
+}
+
 @test "metrics are answered in Prometheus' text format, whoever runs the forwarder" {
     run -0 curl -fs "$ADMIN_URL/metrics"
     [[ $output == *$'\nwebhook_forwarder_workers 1\n'* ]]

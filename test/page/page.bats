@@ -125,6 +125,39 @@ asked() { sql "SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE 
     wait_until 8 eval '[[ $(curl -fs "$ADMIN_URL/status.json" | jq -r .database.problem) == null ]]'
 }
 
+# page MEMBER: of the JSON, which has to come at once
+page() { curl -fs -m 0.8 "$ADMIN_URL/status.json" | jq -re "$1"; }
+
+# shows PERCENT: the page does
+shows() { [[ $(page .step.percentage) == "$1" ]]; }
+
+# waits: whether a viewer waits for the database
+waits() { ! page . >/dev/null; }
+
+@test "a database that hangs: nobody waits for what others have waited for, and a change is seen soon after" {
+    local backend viewers
+    page . >/dev/null
+    backend=$(sql "SELECT pid FROM pg_stat_activity WHERE application_name = 'webhook-forwarder status'")
+    kill -STOP "$backend"
+    wait_until 15 waits
+    sleep 0.5
+    page . >/dev/null
+    curl -sZ --parallel-max 200 "$ADMIN_URL/status?viewer=[1-200]" >/dev/null &
+    viewers=$!
+    for _ in 1 2 3; do
+        equal "$(curl -s -m 2 "$ADMIN_URL/livez")" ok
+    done
+    wait "$viewers"
+    sleep 2
+    kill -CONT "$backend"
+    wait_until 10 eval '(($(page .database.data_age_s) <= 1))'
+    # That the set took long is no reason not to ask again.
+    sql "SELECT update_routing_percentage(51, 'after the database has hung')" >/dev/null
+    wait_until 6 shows 51
+    sql "SELECT update_routing_percentage(50, 'and back')" >/dev/null
+    wait_until 6 shows 50
+}
+
 @test "what people and functions wrote is shown, and does nothing" {
     sql "SELECT update_routing_percentage(50, '<script>document.title=\"owned\"</script> & \"quoted\" ''too''')" >/dev/null
     sql "INSERT INTO webhook_routing_logs (webhook_name, domain, routed_to, status, error_message)
