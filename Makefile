@@ -59,7 +59,7 @@ install-pages:
 uninstall: uninstall-pages
 uninstall-pages:
 	rm -f '$(DESTDIR)$(EXTENSION_MANDIR)/man7/webhook_routing.7' $(PAGES:%='$(DESTDIR)$(PAGES_DIR)/%')
-	$(if $(wildcard $(DESTDIR)$(PAGES_DIR)),find '$(DESTDIR)$(PAGES_DIR)' -depth -type d -empty -delete)
+	[ ! -d '$(DESTDIR)$(PAGES_DIR)' ] || find '$(DESTDIR)$(PAGES_DIR)' -depth -type d -empty -delete
 .PHONY: install-pages uninstall-pages
 
 ifneq ($(EXTENSION_ONLY),yes)

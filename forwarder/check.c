@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "forwarder.h"
+#include "options_table.h"
 #include "spool_segment.h"
 
 enum verdict
@@ -37,6 +38,41 @@ __attribute__((format(printf, 3, 4))) static void check_say(enum verdict verdict
     vprintf(format, arguments);
     va_end(arguments);
     putchar('\n');
+}
+
+/* ---- variables ---- */
+
+static bool check_is_setting(const char *variable, size_t length)
+{
+    char name[128];
+
+    for (size_t i = 0; i < OPTION_ROW_COUNT; i++)
+    {
+        const struct option_row *row = &OPTION_ROWS[i];
+
+        if (row->kind == KIND_SECTION)
+            continue;
+        option_variable(row, name, sizeof name);
+        if (strlen(name) == length && strncmp(name, variable, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Those that are called like settings and are none: a start would not look at them. Secrets have
+ * been taken out of the environment by now. */
+static void check_variables(void)
+{
+    static const char PREFIX[] = "WEBHOOK_FORWARDER_";
+
+    for (char **at = environ; at != NULL && *at != NULL; at++)
+    {
+        size_t length = strcspn(*at, "=");
+
+        if (strncmp(*at, PREFIX, strlen(PREFIX)) == 0 && !check_is_setting(*at, length))
+            check_say(WARNING, "environment", "%.*s is no setting: see --help for its name",
+                      (int) length, *at);
+    }
 }
 
 /* ---- files of secrets ---- */
@@ -242,6 +278,19 @@ static void check_link(const char *what, const char *url, const char *session,
 
 /* ---- all of it ---- */
 
+/* A password in it stands where everybody reads it: here it is not repeated. */
+static void check_functions_url(const char *url)
+{
+    if (url[0] == '\0')
+        check_say(NOTE, "--functions-url", "not given: each target needs a URL of its own");
+    else if (strchr(url, '@') != NULL)
+        check_say(WARNING, "--functions-url",
+                  "holds a user name or password: give it as a line `Authorization: ...` of "
+                  "--function-header-file, whose file is secret");
+    else
+        check_say(GOOD, "--functions-url", "%s", url);
+}
+
 bool check_all(struct options *options)
 {
     const char *url = options->database_url.value, *flag;
@@ -250,12 +299,10 @@ bool check_all(struct options *options)
 
     if (geteuid() == 0)
         check_say(NOTE, "root", "may read and write what the service's user may not");
+    check_variables();
     for (size_t i = 0; (secret = options_secret(options, i, &flag)) != NULL; i++)
         check_secret(secret, flag);
-    if (options->functions_url[0] == '\0')
-        check_say(NOTE, "--functions-url", "not given: each target needs a URL of its own");
-    else
-        check_say(GOOD, "--functions-url", "%s", options->functions_url);
+    check_functions_url(options->functions_url);
     running = check_spool(options);
     check_address("--listen", options->listen, running);
     check_address("--admin-listen", options->admin_listen, running);

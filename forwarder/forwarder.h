@@ -22,6 +22,7 @@
  *     worker.c     a thread, the turn of its loop       loop.c      epoll and timers
  *     connector.c  opens a connection to PostgreSQL     options_help.c  settings, printed
  *     options_table.c  settings, as data                options_values.c  settings, read
+ *     options_url.c  --functions-url                    admin_clients.c  its clients
  *     request.c    birth, state, death of a request     states.c    which state may follow which
  *     delivery.c   the same for a delivery              compose.c   the request to a function
  *     spool.c      the durable log in files (spool.h)   keep.c      the last rules in a file

@@ -346,21 +346,29 @@ static bool is_target_name(const char *text)
     return length > 0 && length <= ROUTE_MAX_NAME_LENGTH && text[length] == '\0';
 }
 
+static bool check_paths(const struct options *options, struct complaint *complaint)
+{
+    const char *prefix = options->path_prefix, *url = options->functions_url, *problem;
+
+    if (prefix[0] != '\0' && (prefix[0] != '/' || prefix[strlen(prefix) - 1] == '/'))
+        return complain(complaint,
+                        "--path-prefix: \"%s\" has to begin with / and not to end with it", prefix);
+    for (const char *at = prefix; *at != '\0'; at++)
+        if ((unsigned char) *at <= ' ' || (unsigned char) *at >= 0x7f || strchr("?#%\\", *at))
+            return complain(complaint,
+                            "--path-prefix: \"%s\" holds what no path does as it stands: white "
+                            "space, ? # %% \\ or what is not ASCII",
+                            prefix);
+    problem = url[0] == '\0' ? NULL : options_url_problem(url);
+    return problem == NULL || complain(complaint, "--functions-url: \"%s\" %s", url, problem);
+}
+
 static bool check_together(const struct options *options, struct complaint *complaint)
 {
     if (!check_address(options->listen, "listen", complaint) ||
-        !check_address(options->admin_listen, "admin-listen", complaint))
+        !check_address(options->admin_listen, "admin-listen", complaint) ||
+        !check_paths(options, complaint))
         return false;
-    if (options->path_prefix[0] != '\0' &&
-        (options->path_prefix[0] != '/' ||
-         options->path_prefix[strlen(options->path_prefix) - 1] == '/'))
-        return complain(complaint,
-                        "--path-prefix: \"%s\" has to begin with / and not to end with it",
-                        options->path_prefix);
-    if (options->functions_url[0] != '\0' && strncmp(options->functions_url, "http://", 7) != 0 &&
-        strncmp(options->functions_url, "https://", 8) != 0)
-        return complain(complaint, "--functions-url: \"%s\" is no http:// or https:// URL",
-                        options->functions_url);
     if (options->log_batch > options->log_queue)
         return complain(complaint, "--log-batch is more than --log-queue can hold");
     if (options->spool_size < options->workers * SPOOL_LEAST)

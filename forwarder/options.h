@@ -191,4 +191,8 @@ MUST_CHECK bool options_parse_count(const char *text, unsigned *count);
 MUST_CHECK bool options_parse_address(const char *text, char *host, size_t host_size, char *port,
                                       size_t port_size);
 
+/* Why webhooks cannot be sent to what is beneath that URL, as the end of a sentence; NULL when
+ * nothing speaks against it. Asks no name server. Pure. */
+const char *options_url_problem(const char *url);
+
 #endif /* OPTIONS_H */

@@ -27,7 +27,7 @@
 #define STATUS_OLD_US 10000000       /* so long after its time an answer is missed */
 #define STATUS_RETURN_US 10000000    /* a standby is read for so long at least */
 #define STATUS_SHARE 10              /* of the time, the database is kept busy for one part */
-#define STATUS_KEPT_MOST_US 30000000 /* one slow set is no reason to know nothing for long */
+#define STATUS_KEPT_MOST_US 15000000 /* one slow set is no reason to know nothing for long */
 /* So many viewers wait; the other connections are for probes and scrapes. */
 #define STATUS_WAITING_MOST (ADMIN_CONNECTIONS_MOST / 2)
 #define STATUS_RING 64

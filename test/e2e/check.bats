@@ -46,6 +46,9 @@ refused() {
     refused 78 '--listen: "nowhere" is no HOST:PORT (such as 127.0.0.1:8080)' --listen nowhere
     refused 78 '--path-prefix: "functions/" has to begin with / and not to end with it' --path-prefix functions/
     refused 78 '--functions-url: "ftp://a" is no http:// or https:// URL' --functions-url ftp://a
+    refused 78 '--functions-url: "http://a b/" holds a space' --functions-url 'http://a b/'
+    refused 78 '--functions-url: "http://169.254.169.254/x" leads to an address' --functions-url http://169.254.169.254/x
+    refused 78 '--path-prefix: "/a?b" holds what no path does' --path-prefix '/a?b'
     refused 78 '--default-target: "a b" is no name of a function' --default-target 'a b'
     refused 78 '--spool-size: at least 4MiB for each worker' --spool-size 1MiB
     refused 78 '--max-body is more than a worker' --max-body 200MiB --workers 2
@@ -111,6 +114,12 @@ finds() { grep -E "^$1 +$2 +" <<<"$output" | grep -F -- "$3"; }
     finds warning --verify-token-file "can be read by everybody: chmod 640 $HERE/token"
     finds warning --app-secret-file 'whoever reaches the port can post webhooks'
     finds warning --listen "port $FORWARDER_PORT is in use; \`ss -ltnp"
+    WEBHOOK_FORWARDER_WORKER=4 checked 0
+    finds warning environment 'WEBHOOK_FORWARDER_WORKER is no setting'
+    equal "$(grep -c '^warning *environment' <<<"$output")" 1
+    checked 0 --functions-url http://me:hush@functions.example.org
+    finds warning --functions-url 'Authorization: ...` of --function-header-file'
+    [[ $output != *hush* ]]
     SPOOL=/nowhere/at/all checked 0
     finds warning --spool-directory 'cannot be made: No such file or directory; install -d -m 700 /nowhere/at/all'
 }

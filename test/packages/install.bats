@@ -55,7 +55,7 @@ files_in() { (cd "$1" && find . ! -type d | sort); }
 }
 
 @test "uninstall leaves no file, and no folder of ours" {
-    local stage=$BATS_TEST_TMPDIR/stage
+    local stage="$BATS_TEST_TMPDIR/a stage"
     staged "$stage" install
     [[ -n $(files_in "$stage") ]]
     staged "$stage" uninstall

@@ -126,7 +126,10 @@ asked() { sql "SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE 
 }
 
 # page MEMBER: of the JSON, which has to come at once
-page() { curl -fs -m 0.8 "$ADMIN_URL/status.json" | jq -re "$1"; }
+page() {
+    local json
+    json=$(curl -fs -m 0.8 "$ADMIN_URL/status.json") && jq -r "$1" <<<"$json"
+}
 
 # shows PERCENT: the page does
 shows() { [[ $(page .step.percentage) == "$1" ]]; }
@@ -139,7 +142,7 @@ waits() { ! page . >/dev/null; }
     page . >/dev/null
     backend=$(sql "SELECT pid FROM pg_stat_activity WHERE application_name = 'webhook-forwarder status'")
     kill -STOP "$backend"
-    wait_until 15 waits
+    wait_until 30 waits
     sleep 0.5
     page . >/dev/null
     curl -sZ --parallel-max 200 "$ADMIN_URL/status?viewer=[1-200]" >/dev/null &

@@ -152,7 +152,23 @@ static void wrong_config(void **state)
     const char *const cases[][4] = {{"x", "--listen", "nowhere"},
                                     {"x", "--path-prefix", "functions"},
                                     {"x", "--path-prefix", "/functions/"},
+                                    {"x", "--path-prefix", "/a?b"},
+                                    {"x", "--path-prefix", "/a b"},
+                                    {"x", "--path-prefix", "/%61"},
                                     {"x", "--functions-url", "file:///etc/passwd"},
+                                    {"x", "--functions-url", "http://a b/"},
+                                    {"x", "--functions-url", "http://"},
+                                    {"x", "--functions-url", "http:///path"},
+                                    {"x", "--functions-url", "https://a:0"},
+                                    {"x", "--functions-url", "https://a:65536/x"},
+                                    {"x", "--functions-url", "https://a:/x"},
+                                    {"x", "--functions-url", "http://[::1"},
+                                    {"x", "--functions-url", "http://[::1]8080"},
+                                    {"x", "--functions-url", "https://a/b?key=1"},
+                                    {"x", "--functions-url", "https://a/#b"},
+                                    {"x", "--functions-url", "http://169.254.169.254/"},
+                                    {"x", "--functions-url", "http://2852039166/"},
+                                    {"x", "--functions-url", "http://user@[fe80::1]:80/"},
                                     {"x", "--verify-token-file", "/nonexistent/token"},
                                     {"x", "--log-queue", "10"}};
     struct options options;
@@ -173,7 +189,11 @@ static void together(void **state)
         {"x", "--max-body", "65MiB", "--workers", "4"}}; /* they share --max-buffer */
     const char *const good[][6] = {{"x", "--max-body", "512MiB", "--max-buffer", "512MiB"},
                                    {"x", "--max-body", "64MiB", "--workers", "4"},
-                                   {"x", "--log-batch", "10000", "--log-queue", "10000"}};
+                                   {"x", "--log-batch", "10000", "--log-queue", "10000"},
+                                   {"x", "--functions-url", "http://[::1]:8080/functions/v1/",
+                                    "--path-prefix", "/functions/v1"},
+                                   {"x", "--functions-url", "https://user:p%40ss@f.example.org",
+                                    "--path-prefix", "/a-b_c.d~e"}};
     struct options options;
 
     (void) state;
