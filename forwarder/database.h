@@ -81,6 +81,7 @@ struct database
 };
 
 MUST_CHECK bool database_open(struct database *database, struct loop *loop, size_t ring_size);
+/* Whoever still waits for an answer hears nothing any more. */
 void database_close(struct database *database);
 /* Sends a prepared statement; its results are binary or text. False: not ready, full, or out of
  * memory; then nobody is called. *ticket (may be NULL) is for database_abandon. */
@@ -95,10 +96,13 @@ MUST_CHECK bool database_sync(struct database *database, database_answer answer,
 void database_turn(struct database *database);
 /* Nobody waits for the answer any more. */
 void database_abandon(struct database *database, uint64_t ticket);
-/* Microseconds that the oldest question has waited. */
-uint64_t database_lag(const struct database *database);
 /* Drops the connection after this turn's answers and makes a new one. */
 void database_condemn(struct database *database, const char *why);
+
+/* ---- database_facts.c: nothing is changed ---- */
+
+/* Microseconds that the oldest question has waited. */
+uint64_t database_lag(const struct database *database);
 /* Whether two open connections lead to the same host and port; true when one of them is not open.
  */
 bool database_together(const struct database *one, const struct database *other);

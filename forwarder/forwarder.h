@@ -22,7 +22,8 @@
  *     worker.c     a thread, the turn of its loop       loop.c      epoll and timers
  *     connector.c  opens a connection to PostgreSQL     options_help.c  settings, printed
  *     options_table.c  settings, as data                options_values.c  settings, read
- *     options_url.c  --functions-url                    admin_clients.c  its clients
+ *     options_secrets.c  files of secrets               options_url.c  --functions-url
+ *     admin_clients.c  who asks the admin listener      database_facts.c  what is known of a link
  *     request.c    birth, state, death of a request     states.c    which state may follow which
  *     delivery.c   the same for a delivery              compose.c   the request to a function
  *     spool.c      the durable log in files (spool.h)   keep.c      the last rules in a file

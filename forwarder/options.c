@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * options.c: defaults, environment, command line, systemd's credentials, in this order, over the
- * one table of options.h. Read once, before any thread; secrets' files again when main asks.
- * options_values.c reads the values, options_help.c prints the table.
+ * one table of options.h. Read once, before any thread. options_values.c reads the values,
+ * options_secrets.c files of secrets, options_help.c prints the table.
  */
-#include <ctype.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +13,6 @@
 #include "log.h"
 #include "options_table.h"
 #include "route.h"
-
-/* Longest content of a secret's file, in bytes. */
-#define SECRET_LIMIT 65536
 
 #define SPOOL_LEAST ((size_t) 4 << 20) /* two segments of the least size */
 
@@ -54,61 +49,6 @@ static bool known_server(const char *text)
         if (strcmp(text, KINDS[i]) == 0)
             return true;
     return false;
-}
-
-/* ---- secrets ---- */
-
-void options_wipe(char *secret)
-{
-    if (secret != NULL)
-        explicit_bzero(secret, strlen(secret));
-    free(secret);
-}
-
-/* Reads into `content`, of SECRET_LIMIT + 1 bytes; NULL when that went well. */
-static const char *read_text(FILE *file, char *content)
-{
-    size_t length = fread(content, 1, SECRET_LIMIT + 1, file);
-
-    if (ferror(file))
-        return strerror(errno);
-    if (length > SECRET_LIMIT || memchr(content, '\0', length) != NULL)
-        return "longer than 64 KiB, or not text";
-    while (length > 0 && isspace((unsigned char) content[length - 1]))
-        length--;
-    content[length] = '\0';
-    return length == 0 ? "it is empty" : NULL;
-}
-
-/* What mends that a file cannot be opened; "" when that is plain. */
-static const char *mend_file(int error)
-{
-    return error == ENOENT ? "; write it, or leave the setting out"
-           : error == EACCES
-               ? "; let the forwarder's group read it (chgrp and chmod 640), and its folders (750)"
-               : "";
-}
-
-char *options_read_secret(const char *path, char *message, size_t size)
-{
-    FILE *file = fopen(path, "re");
-    const char *mend = file == NULL ? mend_file(errno) : "", *wrong;
-    char *content = file == NULL ? NULL : calloc(1, SECRET_LIMIT + 1);
-
-    /* No buffer: nothing of the secret stays behind in one. */
-    if (content == NULL || setvbuf(file, NULL, _IONBF, 0) != 0)
-        wrong = strerror(errno);
-    else
-        wrong = read_text(file, content);
-    if (file != NULL)
-        fclose(file);
-    if (wrong == NULL)
-        return content;
-    snprintf(message, size, "cannot read %s: %s%s", path, wrong, mend);
-    if (content != NULL)
-        explicit_bzero(content, SECRET_LIMIT + 1);
-    free(content);
-    return NULL;
 }
 
 /* ---- one setting ---- */

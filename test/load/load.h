@@ -74,7 +74,7 @@ size_t signature_line(const char *body, size_t length, char *line, size_t room);
 
 struct load_result
 {
-    uint64_t statuses[600];   /* answers by status code */
+    uint64_t statuses[600];   /* answers by status code; 0: none came */
     uint64_t refused, broken; /* no connection; no whole answer */
     uint64_t sent, done;      /* requests; messages that have come to their end */
     struct
@@ -82,7 +82,7 @@ struct load_result
         char name[128];
         uint64_t count;
     } targets[MAX_TARGETS];
-    double *latencies; /* seconds, of each message that was answered 200 */
+    double *latencies; /* seconds, of each message that was answered in the end */
     size_t latency_count;
 };
 
