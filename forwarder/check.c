@@ -27,12 +27,15 @@ enum verdict
     WARNING
 };
 
+static unsigned check_warnings; /* so far */
+
 __attribute__((format(printf, 3, 4))) static void check_say(enum verdict verdict, const char *what,
                                                             const char *format, ...)
 {
     static const char *const WORDS[] = {"good", "note", "warning"};
     va_list arguments;
 
+    check_warnings += verdict == WARNING;
     printf("%-8s %-23s ", WORDS[verdict], what);
     va_start(arguments, format);
     vprintf(format, arguments);
@@ -310,5 +313,10 @@ bool check_all(struct options *options)
                DECIDE_STATEMENT_COUNT);
     check_link("database, for the log", url, options->log_server, LOG_STATEMENTS,
                LOG_STATEMENT_COUNT);
-    return puts("the settings are good") >= 0 && fflush(stdout) == 0 && !ferror(stdout);
+    if (check_warnings == 0)
+        puts("the settings are good");
+    else
+        printf("the settings are good, but for %u warning%s\n", check_warnings,
+               check_warnings == 1 ? "" : "s");
+    return fflush(stdout) == 0 && !ferror(stdout);
 }

@@ -187,7 +187,7 @@ enum uri_kind
 struct uri
 {
     enum uri_kind kind;
-    char webhook[NAME_LIMIT + 1]; /* for URI_WEBHOOK: letters, digits, - and _ */
+    char webhook[NAME_LIMIT + 1]; /* for URI_WEBHOOK: letters, digits, - _ . */
     const char *query;            /* behind the ?, "" without one; points into the target */
 };
 

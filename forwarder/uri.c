@@ -20,13 +20,15 @@ static const char *skip_authority(const char *target)
     return target + strcspn(target, "/?");
 }
 
+/* What a target may be called (extension/install/20_rules.sql): a dot is no beginning, so that no
+ * name is a step in a path. */
 static bool is_name(const char *text, size_t length)
 {
     for (size_t i = 0; i < length; i++)
-        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", text[i]) ==
+        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", text[i]) ==
             NULL)
             return false;
-    return length > 0 && length <= NAME_LIMIT;
+    return length > 0 && length <= NAME_LIMIT && *text != '.';
 }
 
 void uri_read(const char *target, const char *prefix, struct uri *uri)

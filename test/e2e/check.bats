@@ -114,6 +114,7 @@ finds() { grep -E "^$1 +$2 +" <<<"$output" | grep -F -- "$3"; }
     finds warning --verify-token-file "can be read by everybody: chmod 640 $HERE/token"
     finds warning --app-secret-file 'whoever reaches the port can post webhooks'
     finds warning --listen "port $FORWARDER_PORT is in use; \`ss -ltnp"
+    equal "$(tail -n 1 <<<"$output")" "the settings are good, but for $(grep -c '^warning' <<<"$output") warnings"
     WEBHOOK_FORWARDER_WORKER=4 checked 0
     finds warning environment 'WEBHOOK_FORWARDER_WORKER is no setting'
     equal "$(grep -c '^warning *environment' <<<"$output")" 1

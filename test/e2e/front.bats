@@ -120,6 +120,15 @@ untouched() {
     untouched
 }
 
+@test "a name with all that a name may hold is one" {
+    sql "INSERT INTO webhook_routing_targets (name) VALUES ('Wa.jobs_2-b')" \
+        "INSERT INTO webhook_routing_domains (domain, legacy_target, priority) VALUES ('dotted', 'Wa.jobs_2-b', 900)"
+    wait_rules
+    NAMED=Wa.jobs_2-b post "$FIXTURES/text.json"
+    equal "$status" 200
+    equal "$(seen '.requests[-1].function')" Wa.jobs_2-b
+}
+
 @test "other methods are refused" {
     local method
     for method in PUT DELETE PATCH TRACE CONNECT; do

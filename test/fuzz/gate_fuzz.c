@@ -243,7 +243,8 @@ static void check_uri(const char *target, const char *prefix)
     }
     REQUIRE(uri.webhook[0] != '\0' &&
             uri.webhook[strspn(uri.webhook, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                            "0123456789-_")] == '\0');
+                                            "0123456789-_.")] == '\0' &&
+            uri.webhook[0] != '.');
     snprintf(path, sizeof path, "%s/%s", prefix, uri.webhook);
     REQUIRE(strstr(target, path) != NULL);
 }

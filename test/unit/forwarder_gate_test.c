@@ -171,6 +171,9 @@ static void paths(void **state)
     assert_int_equal(kind("/a/b", ""), URI_UNKNOWN);
     assert_int_equal(kind("/a%00", ""), URI_UNKNOWN);
     assert_int_equal(kind("/../etc", ""), URI_UNKNOWN);
+    assert_int_equal(kind("/..", ""), URI_UNKNOWN);
+    assert_int_equal(kind("/.hidden", ""), URI_UNKNOWN);
+    assert_int_equal(kind("/jobs.v2", ""), URI_WEBHOOK);
     assert_int_equal(kind("/functions/v1", "/functions/v1"), URI_ROOT);
     assert_int_equal(kind("/functions/v1/", "/functions/v1"), URI_ROOT);
     assert_int_equal(kind("/functions/v12", "/functions/v1"), URI_UNKNOWN);
