@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: PostgreSQL
 #
 # Every line of the documentation that calls an operation script, word by word, in the order of its page: the
-# one where a router is replaced in front of such a router, the one of deployment on a machine with systemd.
+# one where a router is replaced in front of such a router, those of deployment and of the rollout on a machine
+# with systemd.
 # test/docs/docs_test.sh takes these lines as run.
 
 setup() {
@@ -28,7 +29,7 @@ lines_of() {
 @test "pages with such lines are the ones that are tried here" {
     run grep -rlE '^\./scripts/(apply-migration|deploy-infrastructure|setup-infrastructure|start-rollout|quick-status)\.sh' \
         "$REPOSITORY/README.md" "$REPOSITORY/CONTRIBUTING.md" "$REPOSITORY/docs"
-    equal "$(printf '%s\n' "$output" | sed "s|^$REPOSITORY/||" | sort | paste -sd ' ')" 'docs/deployment.md docs/migrating.md'
+    equal "$(printf '%s\n' "$output" | sed "s|^$REPOSITORY/||" | sort | paste -sd ' ')" 'docs/deployment.md docs/migrating.md docs/rollout.md'
 }
 
 @test "docs/migrating.md, line by line" {
@@ -64,10 +65,13 @@ furnish() {
 }
 
 # there COMMAND...: on the machine, in the tree
-there() { machine_run "$MACHINE" env -C /srv DATABASE_URL="$DATABASE_IN_MACHINE" "$@"; }
+there() {
+    machine_run "$MACHINE" env -C /srv TERM=xterm DATABASE_URL="$DATABASE_IN_MACHINE" FUNCTIONS_URL="$FUNCTIONS_IN_MACHINE" "$@"
+}
 
-@test "docs/deployment.md, line by line, on a machine with systemd" {
-    local line refusal first
+# new_machine: one with systemd, the tree, functions and an empty database; skips where it cannot be
+new_machine() {
+    local refusal
     refusal=$(machine_refusal)
     [[ -z $refusal ]] || skip "$refusal"
     empty_database scripts_pages
@@ -77,6 +81,11 @@ there() { machine_run "$MACHINE" env -C /srv DATABASE_URL="$DATABASE_IN_MACHINE"
     machine_run "$MACHINE" rm -rf /etc/webhook-forwarder /var/lib/webhook-forwarder /var/lib/private/webhook-forwarder \
         /var/lib/webhook-forwarder.deployed
     furnish
+}
+
+@test "docs/deployment.md, line by line, on a machine with systemd" {
+    local line first
+    new_machine
     while IFS= read -r line; do
         run there bash -c "${line//https:\/\/functions.example\/v1/$FUNCTIONS_IN_MACHINE}"
         echo "$line"
@@ -105,4 +114,30 @@ there() { machine_run "$MACHINE" env -C /srv DATABASE_URL="$DATABASE_IN_MACHINE"
     equal "$status" 0
     has_the_rules() { there ./scripts/quick-status.sh | grep 'its rules: 10 %, enabled'; }
     wait_until 10 has_the_rules
+}
+
+# as_typed LINE: as its reader does it: a question is answered on a terminal, and what goes on for ever is watched
+# for a while
+as_typed() {
+    case $1 in
+        *start-rollout.sh*) there script -qec "$1" /dev/null <<<yes ;;
+        *--watch*) there timeout --foreground 4 bash -c "$1" || (($? == 124)) ;;
+        *) there bash -c "$1" ;;
+    esac
+}
+
+@test "docs/rollout.md, line by line, on a machine with systemd, to the first step" {
+    local line watched=''
+    new_machine
+    while IFS= read -r line; do
+        run as_typed "$line"
+        echo "$line"
+        echo "$output"
+        equal "$status" 0
+        [[ $line != *--watch* ]] || watched=$output
+    done < <(lines_of docs/rollout.md)
+    output=$watched
+    has CLIMBING '10.00 %'
+    equal "$(psql -XqAt -c "SELECT enabled, percentage, notes FROM webhook_routing_config ORDER BY version DESC LIMIT 1")" \
+        't|10.00|rollout begins, ticket 1234'
 }
