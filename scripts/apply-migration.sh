@@ -8,6 +8,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=scripts/lib/operate.sh
 . "$REPOSITORY/scripts/lib/operate.sh"
+# shellcheck source=scripts/lib/packages.sh
+. "$REPOSITORY/scripts/lib/packages.sh"
 # shellcheck source=scripts/lib/from_tables.sh
 . "$REPOSITORY/scripts/lib/from_tables.sh"
 
@@ -55,10 +57,11 @@ done
 
 # The facts that decide what has to be done, in one line.
 look() {
-    IFS='|' read -r version_num encoding standby superuser installed schema old_tables < <(ask "
+    IFS='|' read -r version_num encoding standby superuser installed has_files schema old_tables < <(ask "
 SELECT current_setting('server_version_num'), pg_encoding_to_char(encoding), pg_is_in_recovery(),
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
        (SELECT extversion FROM pg_extension WHERE extname = 'webhook_routing'),
+       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'webhook_routing'),
        coalesce((SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'webhook_routing'),
                 quote_ident(:'schema')),
        (SELECT string_agg(c.relname, ' ' ORDER BY c.relname)
@@ -69,6 +72,8 @@ SELECT current_setting('server_version_num'), pg_encoding_to_char(encoding), pg_
 }
 
 check_server() {
+    local packages
+    packages=$(packages_of build)
     ((version_num >= 150000)) ||
         die "PostgreSQL 15 or later is needed; this server is older ($version_num)" "$EX_UNAVAILABLE"
     [[ $standby == f ]] ||
@@ -77,6 +82,10 @@ check_server() {
     [[ $encoding == UTF8 ]] ||
         die "the database is in $encoding; the extension needs one in UTF8:
     CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0;" "$EX_CONFIG"
+    [[ $has_files == t ]] ||
+        die "the server does not have the extension's files. On its machine, as root, in this tree:
+    apt-get install --no-install-recommends ${packages/$(postgresql_major)/$((version_num / 10000))}
+    make && make install" "$EX_UNAVAILABLE"
     step server "PostgreSQL $((version_num / 10000)), $encoding"
 }
 
@@ -107,11 +116,7 @@ ALTER EXTENSION webhook_routing UPDATE;
 EOT
 }
 
-# files_missing: the one failure that says nothing of what to do
-files_missing() {
-    die "the change failed, nothing is changed. If the server does not have the extension's files, on the
-  database server: make && sudo make install" "$EX_UNAVAILABLE"
-}
+change_failed() { die "the change failed, nothing is changed; the database says why above" "$EX_UNAVAILABLE"; }
 
 migrate() {
     if [[ -n $old_tables ]] && $FROM_TABLES; then
@@ -121,9 +126,9 @@ migrate() {
   Another router's? --from-tables takes them over, with their rows (docs/migrating.md)." "$EX_CONFIG"
     elif [[ -z $installed ]]; then
         ! $FROM_TABLES || die "there are no tables of another router in $schema; --schema names another" "$EX_CONFIG"
-        create_extension || files_missing
+        create_extension || change_failed
     else
-        update_extension || files_missing
+        update_extension || change_failed
     fi
 }
 

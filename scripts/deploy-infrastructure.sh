@@ -171,16 +171,22 @@ make_folder() {
 
 # The forwarder's own connection. A superuser's is not put into its hands.
 put_database_url() {
+    local origin
     if [[ -n $DATABASE_URL_FILE ]]; then
         secret database-url 0600 "$DATABASE_URL_FILE"
     elif [[ ! -e $CONFIG/database-url ]]; then
-        [[ $(ask "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == f ]] || $DRY_RUN ||
+        if [[ $(ask "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == f ]]; then
+            origin=DATABASE_URL
+        elif $DRY_RUN; then
+            origin='a role of its own, since DATABASE_URL names a superuser'
+        else
             die "DATABASE_URL names a superuser; the forwarder gets a role of its own:
     CREATE ROLE webhook_forwarder LOGIN PASSWORD '...';
     SELECT grant_routing_role('forwarder', 'webhook_forwarder');
   and its URL by --database-url-file. scripts/setup-infrastructure.sh does all of that." "$EX_CONFIG"
+        fi
         put_file database-url 0600 <<<"$DATABASE_URL"
-        step secret "$CONFIG/database-url, from DATABASE_URL"
+        step secret "$CONFIG/database-url, from $origin"
     fi
 }
 

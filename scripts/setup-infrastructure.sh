@@ -9,6 +9,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=scripts/lib/operate.sh
 . "$REPOSITORY/scripts/lib/operate.sh"
+# shellcheck source=scripts/lib/packages.sh
+. "$REPOSITORY/scripts/lib/packages.sh"
 
 FORWARDER_ROLE=webhook_forwarder OPERATORS=() VIEWERS=() DOMAINS='' FUNCTIONS_BASE=''
 WITH_FORWARDER=true MIGRATE=() DEPLOY=() PLAIN=()
@@ -82,6 +84,24 @@ of_deploy() {
     printf '%s\n' "$2"
 }
 
+# can_build: whether the forwarder can be made from this tree
+can_build() {
+    local tool
+    for tool in make cc pkg-config; do
+        command -v "$tool" >/dev/null || return
+    done
+    pkg-config --exists libpq libmicrohttpd libcurl libcrypto libxxhash libutf8proc
+}
+
+# check_files: what is given as a file is there, before anything is changed
+check_files() {
+    local i
+    for ((i = 0; i + 1 < ${#DEPLOY[@]}; i++)); do
+        [[ ${DEPLOY[i]} != --*-file || -r ${DEPLOY[i + 1]} ]] ||
+            die "cannot read ${DEPLOY[i + 1]}, which ${DEPLOY[i]} names" "$EX_CONFIG"
+    done
+}
+
 check_prerequisites() {
     local tool
     heading "What has to be there"
@@ -89,6 +109,13 @@ check_prerequisites() {
         command -v "$tool" >/dev/null || die "$tool is missing: apt-get install curl postgresql-client" "$EX_UNAVAILABLE"
     done
     step tools "psql, curl"
+    if $WITH_FORWARDER && ! command -v webhook-forwarder >/dev/null && [[ ! -x $REPOSITORY/build/webhook-forwarder ]]; then
+        can_build || die "the forwarder is not installed, and cannot be built. As root, in $REPOSITORY:
+    apt-get install --no-install-recommends $(packages_of build)
+    make && make install" "$EX_UNAVAILABLE"
+        step compiler "the forwarder can be built"
+    fi
+    check_files
     need_database
     step database "$(database_name)"
     [[ $(ask "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == t ]] ||
@@ -176,7 +203,10 @@ $errors" "$EX_CONFIG"
 check_functions() {
     local name url status missing=()
     heading "The functions that are behind"
-    is_there || return 0
+    if ! is_there; then
+        step later "asked once the extension, which knows their names, is there"
+        return
+    fi
     while IFS='|' read -r name url; do
         status=$(curl -s -m 5 -o /dev/null -w '%{http_code}' "${url:-${FUNCTIONS_BASE%/}/$name}") || true
         case $status in
@@ -216,4 +246,4 @@ enroll_domains
 give_rights
 ! $WITH_FORWARDER || deploy_forwarder
 verify_all
-done_with "Set up. Then: ./scripts/start-rollout.sh"
+done_with "Set up. What has to be true before ./scripts/start-rollout.sh: docs/rollout.md"

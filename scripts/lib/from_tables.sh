@@ -48,7 +48,7 @@ take_over_tables() {
     fi
     days=$(days_of_log)
     sql --single-transaction -v schema="$SCHEMA" -v old="$OLD" -v keep="$KEEP" -v routers="$ROUTERS" -v days="$days" \
-        <"$REPOSITORY/scripts/lib/from_tables.sql" | sed 's/^/  /' || files_missing
+        <"$REPOSITORY/scripts/lib/from_tables.sql" | sed 's/^/  /' || change_failed
 }
 
 # have_moved: by this run or by one that was cut off; a dry run looks as if they had

@@ -50,6 +50,8 @@ readonly KNOWN_SHELL_LINES='
 ./scripts/rehearsal.sh --stop
 . .run/rehearsal/env && psql
 make && sudo make install
+make && make install
+apt-get update
 export DATABASE_URL=postgresql://postgres@db.example:5432/app
 dpkg-buildpackage -us -uc -b
 sudo apt install ../postgresql-15-webhook-routing_*.deb
@@ -57,8 +59,8 @@ sudo apt install ../webhook-forwarder_*.deb
 pg_basebackup -d '"'host=db1 user=replicator application_name=db2'"' -D "$PGDATA" -R -X stream -c fast
 '
 
-# What test/scripts/pages.bats runs, on every page that has such lines.
-readonly RUN_BY_SCRIPTS='^\./scripts/(apply-migration|deploy-infrastructure|setup-infrastructure|start-rollout|quick-status)\.sh( |$)'
+# What test/scripts/pages.bats runs, on every page that has such lines; it compares the list of packages.
+readonly RUN_BY_SCRIPTS='^\./scripts/(apply-migration|deploy-infrastructure|setup-infrastructure|start-rollout|quick-status)\.sh( |$)|^apt-get install --no-install-recommends '
 
 # leads_somewhere PAGE LINK: its file is there and, behind a #, has a heading with that anchor
 leads_somewhere() {
@@ -82,6 +84,7 @@ new_database() {
     psql -XqAt -v ON_ERROR_STOP=1 -d postgres <<SQL
 SET client_min_messages = error;
 DROP DATABASE IF EXISTS $DATABASE;
+DROP ROLE IF EXISTS alice, support;
 CREATE DATABASE $DATABASE;
 SELECT 'CREATE ROLE webhook_forwarder' WHERE to_regrole('webhook_forwarder') IS NULL \gexec
 SQL

@@ -177,7 +177,7 @@ reachable() {
     equal "$status" 0
     has '1. What has to be there' '2. The extension' 'enrolled: jobs, property' 'insurance, mobility, profile' \
         'reached     wa-webhook-unified' 'scripts_forwarder is made' 'scripts_viewer as viewer' 'DISABLED' \
-        'forwarder   ready' 'Set up. Then: ./scripts/start-rollout.sh'
+        'forwarder   ready' 'docs/rollout.md'
     # The password is in the forwarder's file alone.
     password=$(sed -n 's|.*scripts_forwarder:\([^@]*\)@.*|\1|p' "$PLACE/database-url")
     ((${#password} == 48))
@@ -200,7 +200,8 @@ reachable() {
     run typed setup-infrastructure "${HOW[@]}" --forwarder-role scripts_forwarder --dry-run
     echo "$output"
     equal "$status" 0
-    has 'CREATE EXTENSION' 'scripts_forwarder is made' "install -m 0640 /dev/stdin $PLACE/app-secret" '7. All of it together'
+    has 'CREATE EXTENSION' 'scripts_forwarder is made' "install -m 0640 /dev/stdin $PLACE/app-secret" '7. All of it together' \
+        'asked once the extension' "$PLACE/database-url, from a role of its own"
     [[ ! -e $PLACE ]]
     equal "$(everything)" "$before"
 }
@@ -219,6 +220,17 @@ reachable() {
     echo "$output"
     equal "$status" 0
     has 'forwarder   ready'
+}
+
+@test "setup: a file that is not there ends it before anything is changed, also in a dry run" {
+    local dry
+    for dry in '' --dry-run; do
+        run typed setup-infrastructure --functions-url http://127.0.0.1:9 --background "$PLACE" --app-secret-file \
+            "$STACK/no-such-secret" ${dry:+"$dry"}
+        equal "$status" 78
+        has "cannot read $STACK/no-such-secret, which --app-secret-file names"
+        equal "$(sql "SELECT count(*) FROM pg_extension WHERE extname = 'webhook_routing'")" 0
+    done
 }
 
 @test "setup: the database alone; a role that is not there is named" {

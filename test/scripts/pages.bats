@@ -3,7 +3,7 @@
 #
 # Every line of the documentation that calls an operation script, word by word, in the order of its page: the
 # one where a router is replaced in front of such a router, those of deployment and of the rollout on a machine
-# with systemd.
+# with systemd. Of the rollout every other line of shell, too; what it installs is compared with the project's list.
 # test/docs/docs_test.sh takes these lines as run.
 
 setup() {
@@ -20,9 +20,12 @@ teardown() {
     process_stop "$BATS_TEST_TMPDIR/database.pid"
 }
 
-# lines_of PAGE: its shell lines that call an operation script
+# shell_of PAGE: its lines of shell
+shell_of() { awk '/^```sh$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$REPOSITORY/$1"; }
+
+# lines_of PAGE: those that call an operation script
 lines_of() {
-    awk '/^```sh$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$REPOSITORY/$1" |
+    shell_of "$1" |
         grep -E '^\./scripts/(apply-migration|deploy-infrastructure|setup-infrastructure|start-rollout|quick-status)\.sh'
 }
 
@@ -129,13 +132,16 @@ as_typed() {
 @test "docs/rollout.md, line by line, on a machine with systemd, to the first step" {
     local line watched=''
     new_machine
+    # Nothing can be fetched there, and all of it is there.
+    equal "$(shell_of docs/rollout.md | grep '^apt-get')" \
+        "apt-get update"$'\n'"apt-get install --no-install-recommends curl postgresql-client $(packages_of build)"
     while IFS= read -r line; do
         run as_typed "$line"
         echo "$line"
         echo "$output"
         equal "$status" 0
         [[ $line != *--watch* ]] || watched=$output
-    done < <(lines_of docs/rollout.md)
+    done < <(shell_of docs/rollout.md | grep -v '^apt-get')
     output=$watched
     has CLIMBING '10.00 %'
     equal "$(psql -XqAt -c "SELECT enabled, percentage, notes FROM webhook_routing_config ORDER BY version DESC LIMIT 1")" \
