@@ -57,11 +57,10 @@ done
 
 # The facts that decide what has to be done, in one line.
 look() {
-    IFS='|' read -r version_num encoding standby superuser installed has_files schema old_tables < <(ask "
+    IFS='|' read -r version_num encoding standby superuser installed schema old_tables < <(ask "
 SELECT current_setting('server_version_num'), pg_encoding_to_char(encoding), pg_is_in_recovery(),
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
        (SELECT extversion FROM pg_extension WHERE extname = 'webhook_routing'),
-       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'webhook_routing'),
        coalesce((SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'webhook_routing'),
                 quote_ident(:'schema')),
        (SELECT string_agg(c.relname, ' ' ORDER BY c.relname)
@@ -82,7 +81,8 @@ check_server() {
     [[ $encoding == UTF8 ]] ||
         die "the database is in $encoding; the extension needs one in UTF8:
     CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0;" "$EX_CONFIG"
-    [[ $has_files == t ]] ||
+    # Reads the extension's control file, and nothing else.
+    ask "SELECT count(*) FROM pg_extension_update_paths('webhook_routing')" >/dev/null ||
         die "the server does not have the extension's files. On its machine, as root, in this tree:
     apt-get install --no-install-recommends ${packages/$(postgresql_major)/$((version_num / 10000))}
     make && make install" "$EX_UNAVAILABLE"

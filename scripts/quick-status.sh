@@ -69,6 +69,14 @@ FORWARDER_URL=${FORWARDER_URL:-http://127.0.0.1:8080}
 
 # ---- asking ----
 
+# login_refused: whether the server answered, and DATABASE_URL is what it does not take
+login_refused() {
+    case $DATABASE_PROBLEM in
+        *'authentication failed'* | *'no password supplied'* | *'no pg_hba.conf entry'* | *'" does not exist'*) true ;;
+        *) false ;;
+    esac
+}
+
 # ask_database FILE...: sets database_answers and, from these files, database_said
 database_answers=false database_said=''
 ask_database() {
@@ -81,6 +89,7 @@ ask_database() {
         return
     fi
     if ! database_reached; then
+        ! login_refused || die "the database refuses the login, which is no outage: $DATABASE_PROBLEM" "$EX_NOPERM"
         database_said=$DATABASE_PROBLEM
         return
     fi

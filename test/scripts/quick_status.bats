@@ -230,6 +230,15 @@ status_is() {
     run typed quick-status --nagios
     equal "$status" 3
     has 'ROUTING UNKNOWN: the database refuses: permission denied'
+    # A wrong DATABASE_URL is no outage.
+    DATABASE_URL=$(cluster_url scripts_status scripts_no_such_role)
+    run typed quick-status
+    equal "$status" 77
+    has 'the database refuses the login' 'role "scripts_no_such_role" does not exist'
+    has_not OUTAGE
+    run typed quick-status --nagios
+    equal "$status" 3
+    has 'ROUTING UNKNOWN: the database refuses the login'
     DATABASE_URL=$(cluster_url postgres)
     run typed quick-status
     equal "$status" 78
