@@ -286,7 +286,7 @@ static void check_functions_url(const char *url)
 {
     if (url[0] == '\0')
         check_say(NOTE, "--functions-url", "not given: each target needs a URL of its own");
-    else if (strchr(url, '@') != NULL)
+    else if (options_url_names_user(url))
         check_say(WARNING, "--functions-url",
                   "holds a user name or password: give it as a line `Authorization: ...` of "
                   "--function-header-file, whose file is secret");

@@ -300,6 +300,9 @@ static bool check_paths(const struct options *options, struct complaint *complai
                             "space, ? # %% \\ or what is not ASCII",
                             prefix);
     problem = url[0] == '\0' ? NULL : options_url_problem(url);
+    /* Not repeated when a password may be in it, wherever that ends. */
+    if (problem != NULL && strchr(url, '@') != NULL)
+        return complain(complaint, "--functions-url: its URL %s", problem);
     return problem == NULL || complain(complaint, "--functions-url: \"%s\" %s", url, problem);
 }
 

@@ -194,5 +194,7 @@ MUST_CHECK bool options_parse_address(const char *text, char *host, size_t host_
 /* Why webhooks cannot be sent to what is beneath that URL, as the end of a sentence; NULL when
  * nothing speaks against it. Asks no name server. Pure. */
 const char *options_url_problem(const char *url);
+/* Whether a user's name, and perhaps a password, stands before its host. Pure. */
+bool options_url_names_user(const char *url);
 
 #endif /* OPTIONS_H */

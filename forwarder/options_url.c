@@ -66,3 +66,11 @@ const char *options_url_problem(const char *url)
         return "has no host, or a port that is none";
     return refused_host(host) == NULL ? NULL : "leads to an address that is no function's";
 }
+
+bool options_url_names_user(const char *url)
+{
+    const char *colon = strstr(url, "://");
+    const char *authority = colon == NULL ? url : colon + 3;
+
+    return memchr(authority, '@', strcspn(authority, "/?#")) != NULL;
+}

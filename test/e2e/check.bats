@@ -47,6 +47,9 @@ refused() {
     refused 78 '--path-prefix: "functions/" has to begin with / and not to end with it' --path-prefix functions/
     refused 78 '--functions-url: "ftp://a" is no http:// or https:// URL' --functions-url ftp://a
     refused 78 '--functions-url: "http://a b/" holds a space' --functions-url 'http://a b/'
+    refused 78 '--functions-url: its URL has a query or a fragment' --functions-url 'http://me:hush?@h'
+    run -78 "$PROGRAM" --functions-url 'http://me:hush?@h'
+    [[ $output != *hush* ]]
     refused 78 '--functions-url: "http://169.254.169.254/x" leads to an address' --functions-url http://169.254.169.254/x
     refused 78 '--path-prefix: "/a?b" holds what no path does' --path-prefix '/a?b'
     refused 78 '--default-target: "a b" is no name of a function' --default-target 'a b'
@@ -118,6 +121,8 @@ finds() { grep -E "^$1 +$2 +" <<<"$output" | grep -F -- "$3"; }
     WEBHOOK_FORWARDER_WORKER=4 checked 0
     finds warning environment 'WEBHOOK_FORWARDER_WORKER is no setting'
     equal "$(grep -c '^warning *environment' <<<"$output")" 1
+    checked 0 --functions-url http://functions.example.org/@me
+    finds good --functions-url http://functions.example.org/@me
     checked 0 --functions-url http://me:hush@functions.example.org
     finds warning --functions-url 'Authorization: ...` of --function-header-file'
     [[ $output != *hush* ]]
