@@ -38,7 +38,8 @@ blocks() {
 }
 
 # The shell lines that other tests run, word by word: the two commands by the quickstart group and by
-# whoever runs this; packages by test/packages; the rehearsal by its own; the rest by test/e2e.
+# whoever runs this; packages by test/packages; the rehearsal by its own; make, apt-get and the check of the
+# settings by test/scripts/pages.bats; the rest by test/e2e.
 readonly KNOWN_SHELL_LINES='
 ./scripts/quickstart.sh
 ./scripts/quickstart.sh --stop
@@ -52,6 +53,9 @@ readonly KNOWN_SHELL_LINES='
 make && sudo make install
 make && make install
 apt-get update
+set -a; . /etc/webhook-forwarder/environment; set +a
+WEBHOOK_FORWARDER_DATABASE_URL_FILE=/etc/webhook-forwarder/database-url \
+WEBHOOK_FORWARDER_VERIFY_TOKEN_FILE=/etc/webhook-forwarder/verify-token webhook-forwarder --check-config
 export DATABASE_URL=postgresql://postgres@db.example:5432/app
 dpkg-buildpackage -us -uc -b
 sudo apt install ../postgresql-15-webhook-routing_*.deb

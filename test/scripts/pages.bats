@@ -146,4 +146,9 @@ as_typed() {
     has CLIMBING '10.00 %'
     equal "$(psql -XqAt -c "SELECT enabled, percentage, notes FROM webhook_routing_config ORDER BY version DESC LIMIT 1")" \
         't|10.00|rollout begins, ticket 1234'
+    # What troubleshooting says of a service's settings, as one piece.
+    run there bash -c "$(shell_of docs/troubleshooting.md)"
+    echo "$output"
+    equal "$status" 0
+    has 'good     --database-url-file     /etc/webhook-forwarder/database-url' 'role webhook_forwarder' 'the settings are good'
 }
