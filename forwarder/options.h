@@ -170,7 +170,7 @@ void options_free(struct options *options);
  * names its file. */
 struct secret *options_secret(struct options *options, size_t index, const char **flag);
 /* What a secret's file holds, without the white space at its end; NULL with a sentence in
- * `message`. */
+ * `message`. It may be a pipe, whose writer has 5 s; nothing else is waited for. */
 MUST_CHECK char *options_read_secret(const char *path, char *message, size_t size);
 /* Frees a secret, which may be NULL, and leaves nothing of it in memory. */
 void options_wipe(char *secret);

@@ -4,14 +4,20 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "options.h"
 
 /* Longest content of a secret's file, in bytes. */
 #define SECRET_LIMIT 65536
+/* Whoever writes into a pipe has so long, in ms, for all of it. */
+#define SECRET_PATIENCE_MS 5000
 
 void options_wipe(char *secret)
 {
@@ -20,14 +26,55 @@ void options_wipe(char *secret)
     free(secret);
 }
 
-/* Reads into `content`, of SECRET_LIMIT + 1 bytes; NULL when that went well. */
-static const char *read_text(FILE *file, char *content)
+static int64_t now_ms(void)
 {
-    size_t length = fread(content, 1, SECRET_LIMIT + 1, file);
+    struct timespec now;
 
-    if (ferror(file))
-        return strerror(errno);
-    if (length > SECRET_LIMIT || memchr(content, '\0', length) != NULL)
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Reads up to `size` bytes, to the end: of a pipe too, which says that it is at its end before
+ * anybody has begun to write as well. -1 with errno; ETIMEDOUT when a pipe's writer is not done in
+ * time. */
+static ssize_t read_all(int fd, char *content, size_t size)
+{
+    int64_t deadline = now_ms() + SECRET_PATIENCE_MS;
+    struct pollfd pipe = {.fd = fd, .events = POLLIN};
+    size_t length = 0;
+
+    while (length < size)
+    {
+        ssize_t got = read(fd, content + length, size - length);
+        int64_t left = deadline - now_ms();
+
+        if (got > 0)
+        {
+            length += (size_t) got;
+            continue;
+        }
+        if (got < 0 && errno != EAGAIN && errno != EINTR)
+            return -1;
+        if (got == 0 &&
+            (length > 0 || (pipe.revents & POLLHUP) != 0 || lseek(fd, 0, SEEK_CUR) >= 0))
+            break;
+        if (left <= 0 || poll(&pipe, 1, (int) left) == 0)
+        {
+            errno = ETIMEDOUT;
+            return -1;
+        }
+    }
+    return (ssize_t) length;
+}
+
+/* Reads into `content`, of SECRET_LIMIT + 1 bytes; NULL when that went well. */
+static const char *read_text(int fd, char *content)
+{
+    ssize_t length = read_all(fd, content, SECRET_LIMIT + 1);
+
+    if (length < 0)
+        return errno == ETIMEDOUT ? "it is a pipe that nobody fills within 5 s" : strerror(errno);
+    if (length > SECRET_LIMIT || memchr(content, '\0', (size_t) length) != NULL)
         return "longer than 64 KiB, or not text";
     while (length > 0 && isspace((unsigned char) content[length - 1]))
         length--;
@@ -46,17 +93,13 @@ static const char *mend_file(int error)
 
 char *options_read_secret(const char *path, char *message, size_t size)
 {
-    FILE *file = fopen(path, "re");
-    const char *mend = file == NULL ? mend_file(errno) : "", *wrong;
-    char *content = file == NULL ? NULL : calloc(1, SECRET_LIMIT + 1);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    const char *mend = fd < 0 ? mend_file(errno) : "", *wrong;
+    char *content = fd < 0 ? NULL : calloc(1, SECRET_LIMIT + 1);
 
-    /* No buffer: nothing of the secret stays behind in one. */
-    if (content == NULL || setvbuf(file, NULL, _IONBF, 0) != 0)
-        wrong = strerror(errno);
-    else
-        wrong = read_text(file, content);
-    if (file != NULL)
-        fclose(file);
+    wrong = content == NULL ? strerror(errno) : read_text(fd, content);
+    if (fd >= 0)
+        close(fd);
     if (wrong == NULL)
         return content;
     snprintf(message, size, "cannot read %s: %s%s", path, wrong, mend);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -233,6 +234,48 @@ static void secrets(void **state)
     unlink(path);
 }
 
+/* A process that opens the pipe after a while, writes these pieces with a while between them, and
+ * ends. */
+static void feed(const char *path, const char *const pieces[])
+{
+    if (fork() != 0)
+        return;
+    usleep(50000);
+    FILE *pipe = fopen(path, "w");
+    for (; pipe != NULL && *pieces != NULL; pieces++)
+    {
+        fputs(*pieces, pipe);
+        fflush(pipe);
+        usleep(50000);
+    }
+    _exit(0);
+}
+
+/* A pipe is read to its end, whenever its writer comes; nobody waits for ever for one who does not.
+ */
+static void secret_from_pipe(void **state)
+{
+    char folder[] = "/tmp/forwarder_options_test.XXXXXX", path[64], message[256];
+    char *secret;
+
+    (void) state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    feed(path, (const char *const[]){"of two ", "pieces\n", NULL});
+    secret = options_read_secret(path, message, sizeof message);
+    assert_non_null(secret);
+    assert_string_equal(secret, "of two pieces");
+    options_wipe(secret);
+    feed(path, (const char *const[]){NULL});
+    assert_null(options_read_secret(path, message, sizeof message));
+    assert_non_null(strstr(message, "it is empty"));
+    assert_null(options_read_secret(path, message, sizeof message));
+    assert_non_null(strstr(message, "nobody fills"));
+    unlink(path);
+    rmdir(folder);
+}
+
 /* Writes `content` to the file of that name in the folder. */
 static void put_credential(const char *folder, const char *name, const char *content)
 {
@@ -311,9 +354,11 @@ static void hidden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values),      cmocka_unit_test(addresses),    cmocka_unit_test(flag_wins),
-        cmocka_unit_test(wrong_usage), cmocka_unit_test(wrong_config), cmocka_unit_test(secrets),
-        cmocka_unit_test(together),    cmocka_unit_test(credentials),  cmocka_unit_test(hidden),
+        cmocka_unit_test(values),           cmocka_unit_test(addresses),
+        cmocka_unit_test(flag_wins),        cmocka_unit_test(wrong_usage),
+        cmocka_unit_test(wrong_config),     cmocka_unit_test(secrets),
+        cmocka_unit_test(secret_from_pipe), cmocka_unit_test(together),
+        cmocka_unit_test(credentials),      cmocka_unit_test(hidden),
         cmocka_unit_test(ranges),
     };
 
