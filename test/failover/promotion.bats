@@ -90,7 +90,9 @@ SQL
     LOST=$EPOCHREALTIME
     lost "$PRIMARY"
     takes_over
-    equal "$(metric ruleset_version)" "$((2 * $(sql "SELECT version FROM get_current_routing_config()")))" 'rules of both'
+    # Each asks once a second.
+    both_follow() { [[ $(metric ruleset_version) == $((2 * $(sql "SELECT version FROM get_current_routing_config()"))) ]]; }
+    wait_until 5 both_follow
     wait_until 5 both_healthy
     nobody_noticed
     figure "$(affected "$LOST")"
