@@ -21,7 +21,7 @@ readonly TOKEN='correct horse & battery=staple'
 
 # The folder for what a sanitized forwarder ($FORWARDER) has to report, when it is one.
 if [[ -n ${SANITIZER_REPORTS:-} ]]; then
-    sanitizer_log=log_path=$SANITIZER_REPORTS/$(basename "${BATS_TEST_FILENAME:-suite}" .bats)
+    sanitizer_log="log_path='$SANITIZER_REPORTS/$(basename "${BATS_TEST_FILENAME:-suite}" .bats)'"
     export ASAN_OPTIONS=$sanitizer_log:detect_leaks=1:detect_stack_use_after_return=1
     export UBSAN_OPTIONS=$sanitizer_log:print_stacktrace=1
     export TSAN_OPTIONS=$sanitizer_log:second_deadlock_stack=1

@@ -203,6 +203,7 @@ waits() { ! page . >/dev/null; }
 
 @test "a changed percentage is there within a refresh, and the switch" {
     sql "SELECT update_routing_percentage(50, 'half again')" >/dev/null
+    wait_until 6 shows 50
     look change
 }
 

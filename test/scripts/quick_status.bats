@@ -184,6 +184,7 @@ status_is() {
     fits "$output"
     has 'more: SELECT * FROM check_routing_health();' 'a-domain-with…'
     sql "SELECT set_routing_domains('{jobs,marketplace,property}')" >/dev/null
+    wait_rules
 }
 
 @test "a forwarder of another database is seen" {
