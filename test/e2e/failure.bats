@@ -6,7 +6,7 @@
 
 setup_file() {
     load helper
-    stack_start e2e_failure
+    stack_start e2e_failure --breaker-failures 1000 --breaker-minimum 1000
 }
 
 teardown_file() {
