@@ -123,6 +123,13 @@ process_stop() {
     rm -f "$1"
 }
 
+# copy_sources TREE DIR: a source tree without what was built in it, over what is in DIR
+copy_sources() {
+    mkdir -p "$2"
+    tar -C "$1" --exclude=./.git --exclude=./.run --exclude=./build --exclude='*.o' --exclude='*.so' -cf - . |
+        tar -C "$2" -xf - --no-same-owner
+}
+
 # source_tree DIR: sets SOURCE_TREE, where to build: this tree, or, where this user may not write to
 # all of it (a clone that belongs to somebody else, objects that root has built), a copy in DIR
 source_tree() {
@@ -131,7 +138,5 @@ source_tree() {
         return
     fi
     SOURCE_TREE=$1/source
-    mkdir -p "$SOURCE_TREE"
-    tar -C "$REPOSITORY" --exclude=./.git --exclude=./.run --exclude=./build --exclude='*.o' \
-        --exclude='*.so' -cf - . | tar -C "$SOURCE_TREE" -xf - --no-same-owner
+    copy_sources "$REPOSITORY" "$SOURCE_TREE"
 }
