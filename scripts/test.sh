@@ -41,7 +41,7 @@ readonly GROUPS_KNOWN=(
     "sanitize    e2e with the forwarder under the sanitizers; with --long faults, and data races"
     "quickstart  the first command a newcomer types (bats)"
     "packages    what is installed and taken away again; the Debian packages on a clean machine (bats)"
-    "scripts     the five operation scripts, in front of a real database and forwarder (bats)"
+    "scripts     the five operation scripts, in front of a real database and forwarder; how this script counts (bats)"
     "versions    newer PostgreSQL, compilers and libraries, in roots of Debian's next releases (bats; root only)"
     "rehearsal   the whole week of a rollout in minutes, with its bad days (bats)"
     "docs        the documentation's statements, and its reference (TAP)"

@@ -287,6 +287,7 @@ sanitized() {
     while IFS= read -r report; do
         cat "$report" >>"$LOG"
         failed "$(basename "$3") with $2: see $report"
+        explained <"$report"
     done < <(find "$reports" -type f | sort)
     passed
 }
