@@ -61,6 +61,16 @@ static void database_report(struct database *database, const char *detail)
         database_report_down(database, text, detail == NULL ? database->mend : NULL);
 }
 
+/* libpq closes the socket of a connection that breaks, and other threads open files meanwhile: only
+ * a number that libpq still has is ours. */
+static void database_unwatch(struct database *database)
+{
+    if (database->connection != NULL && PQsocket(database->connection) == database->source.fd)
+        loop_forget(database->loop, &database->source);
+    else
+        loop_forget_closed(database->loop, &database->source);
+}
+
 /* Down, with a retry on its way. Whoever waits hears of it last, when all is consistent. */
 static void database_drop(struct database *database, const char *detail)
 {
@@ -73,7 +83,7 @@ static void database_drop(struct database *database, const char *detail)
         database->down = (struct log_lasting){0};
     }
     database_report(database, detail);
-    loop_forget(database->loop, &database->source);
+    database_unwatch(database);
     PQfinish(database->connection);
     database->connection = NULL;
     database->state = DATABASE_DOWN;
@@ -370,7 +380,7 @@ void database_close(struct database *database)
     }
     if (database->loop != NULL)
     {
-        loop_forget(database->loop, &database->source);
+        database_unwatch(database);
         loop_timer_close(database->loop, &database->retry);
     }
     PQfinish(database->connection);

@@ -55,9 +55,15 @@ bool loop_watch(struct loop *loop, struct loop_source *source, uint32_t events)
 
 void loop_forget(struct loop *loop, struct loop_source *source)
 {
+    if (source->watched != 0)
+        epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+    loop_forget_closed(loop, source);
+}
+
+void loop_forget_closed(struct loop *loop, struct loop_source *source)
+{
     if (source->watched == 0)
         return;
-    epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
     /* What this turn still holds for it must not come. */
     for (int i = loop->current + 1; i < loop->taken; i++)
         if (loop->events[i].data.ptr == source)

@@ -62,6 +62,9 @@ void loop_turn(struct loop *loop, uint64_t until_us);
 MUST_CHECK bool loop_watch(struct loop *loop, struct loop_source *source, uint32_t events);
 /* Safe to call for a source that is not watched, and before its fd is closed. */
 void loop_forget(struct loop *loop, struct loop_source *source);
+/* The same for one whose fd has been closed by somebody else. The kernel has taken it out of the
+ * set; its number may be that of another file by now, of another thread or watched here. */
+void loop_forget_closed(struct loop *loop, struct loop_source *source);
 
 /* Opening a timer reserves its place, so that arming it can not fail. */
 MUST_CHECK bool loop_timer_open(struct loop *loop, struct loop_timer *timer,

@@ -27,8 +27,10 @@ if [[ -n ${SANITIZER_REPORTS:-} ]]; then
     export TSAN_OPTIONS=$sanitizer_log:second_deadlock_stack=1
 fi
 
-# skip_sanitized WHY: what a sanitizer cannot live with
-skip_sanitized() { [[ -z ${SANITIZER_REPORTS:-} ]] || skip "with a sanitizer: $1"; }
+is_sanitized() { [[ -n ${SANITIZER_REPORTS:-} ]]; }
+
+# skip_sanitized WHY: what a sanitizer cannot live with. In setup or a test: there is no skipping in setup_file.
+skip_sanitized() { ! is_sanitized || skip "with a sanitizer: $1"; }
 
 # ---- starting and stopping ----
 

@@ -193,6 +193,19 @@ answered() { wc -l <"$BATS_TEST_TMPDIR/answers"; }
     wait_until 10 health_is healthy
 }
 
+@test "fault 4: the sockets of broken connections, closed by libpq, are left alone" {
+    local trace=$BATS_TEST_TMPDIR/trace
+    skip_sanitized "it is traced already"
+    # Their numbers can be those of files that other threads have opened meanwhile.
+    forwarder_with strace -D -f -qq -e trace=epoll_ctl -o "$trace"
+    own_forwarder --database-url-file "$STACK/database-url"
+    reconnect
+    reconnect
+    own_forwarder_stop
+    between "$(grep -c EPOLL_CTL_ADD "$trace")" 6 10000 'files watched'
+    equal "$(grep ' = -1 ' "$trace" || true)" '' 'calls for files that are not there'
+}
+
 @test "fault 6: no connection slots under load: as down" {
     routing 50
     wait_rules

@@ -6,7 +6,7 @@
 
 setup_file() {
     load helper
-    skip_sanitized "two watchers of the same memory"
+    ! is_sanitized || return 0
     stack_start faults_valgrind
     forwarder_stop
     chaos_start database "$CLUSTER_SOCKET/.s.PGSQL.$CLUSTER_PORT"
@@ -16,12 +16,14 @@ setup_file() {
 
 teardown_file() {
     load helper
+    ! is_sanitized || return 0
     stack_stop
     chaos_stop database
 }
 
 setup() {
     load helper
+    skip_sanitized "two watchers of the same memory"
     cluster_open "$E2E_DIR/cluster"
     chaos database plain
     clean_sheet
@@ -32,6 +34,7 @@ setup() {
 }
 
 teardown() {
+    ! is_sanitized || return 0
     chaos database plain
     own_forwarder_stop
     sql "UPDATE webhook_routing_targets SET url = NULL WHERE url IS NOT NULL"

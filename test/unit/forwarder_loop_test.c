@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The loop's timers.
+ * The loop's timers, and its sources.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,10 +46,52 @@ static void timers(void **state)
     loop_close(&loop);
 }
 
+static int heard;
+
+static void hear(struct loop_source *source, uint32_t events)
+{
+    (void) source;
+    (void) events;
+    heard++;
+}
+
+/* A library has closed the socket of a source, and the next file that was opened got its number and
+ * is watched too: it stays watched. */
+static void closed_by_others(void **state)
+{
+    static struct loop loop;
+    struct loop_source gone = {.ready = hear}, next = {.ready = hear};
+    int before[2], after[2];
+
+    (void) state;
+    assert_true(loop_open(&loop));
+    assert_int_equal(pipe(before), 0);
+    gone.fd = before[0];
+    assert_true(loop_watch(&loop, &gone, EPOLLIN));
+    close(before[0]);
+    assert_int_equal(pipe(after), 0);
+    assert_int_equal(after[0], gone.fd);
+    next.fd = after[0];
+    assert_true(loop_watch(&loop, &next, EPOLLIN));
+    loop_forget_closed(&loop, &gone);
+    assert_int_equal(gone.watched, 0);
+    assert_int_equal(write(after[1], "x", 1), 1);
+    loop_turn(&loop, 0);
+    assert_int_equal(heard, 1);
+    loop_forget(&loop, &next);
+    loop_turn(&loop, 0);
+    assert_int_equal(heard, 1);
+    close(before[1]);
+    close(after[0]);
+    close(after[1]);
+    loop_close(&loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers),
+        cmocka_unit_test(closed_by_others),
     };
 
     return cmocka_run_group_tests_name("forwarder_loop", tests, NULL, NULL);
