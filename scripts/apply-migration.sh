@@ -154,7 +154,8 @@ verify() {
     verified rules "they compile, and a webhook is decided" \
         "d.webhook_name = c.default_webhook FROM route_decide('{\"object\": \"whatsapp_business_account\", \"entry\": []}'::text) AS d,
               get_current_routing_config() AS c"
-    verified log "there is a partition for today" \
+    # What a dry run does not make is not there either.
+    $DRY_RUN || verified log "there is a partition for today" \
         "EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'webhook_routing_logs'::regclass
           AND inhrelid = to_regclass(to_char(now() AT TIME ZONE 'UTC', '\"webhook_routing_logs_\"YYYYMMDD')))"
     verified statistics "the last hour is read in $(ask "SELECT count(*) FROM webhook_routing_stats") lines" \

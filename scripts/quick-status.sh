@@ -69,14 +69,6 @@ FORWARDER_URL=${FORWARDER_URL:-http://127.0.0.1:8080}
 
 # ---- asking ----
 
-# login_refused: whether the server answered, and DATABASE_URL is what it does not take
-login_refused() {
-    case $DATABASE_PROBLEM in
-        *'authentication failed'* | *'no password supplied'* | *'no pg_hba.conf entry'* | *'" does not exist'*) true ;;
-        *) false ;;
-    esac
-}
-
 # ask_database FILE...: sets database_answers and, from these files, database_said
 database_answers=false database_said=''
 ask_database() {
@@ -95,6 +87,8 @@ ask_database() {
     fi
     need_extension
     problem=$(sed -n '/ERROR: /{s/^.*ERROR: *//p;q}' "$scratch/problem")
+    [[ $problem != 'permission denied'* ]] ||
+        die "the database refuses: $problem; as a superuser: $(rights_hint viewer)" "$EX_NOPERM"
     [[ $problem == *'statement timeout'* ]] || die "the database refuses: $problem" "$EX_NOPERM"
     database_said='no answer within 5 s'
 }

@@ -58,6 +58,7 @@ while (($#)); do
     esac
     shift
 done
+need_database_url
 [[ -n $FUNCTIONS_BASE ]] || ! $WITH_FORWARDER || usage_error "--functions-url says where the functions are"
 
 number=0
@@ -185,7 +186,7 @@ enroll_domains() {
     local errors
     heading "Domains"
     if [[ -n $DOMAINS ]]; then
-        change -v domains="$DOMAINS" -o /dev/null <<'EOT'
+        change -v domains="${DOMAINS// /}" -o /dev/null <<'EOT' || die "the domains are as they were; the database says why above" "$EX_CONFIG"
 SELECT set_routing_domains(string_to_array(:'domains', ','), 'setup-infrastructure.sh')
   FROM get_current_routing_config() WHERE domains <> string_to_array(:'domains', ',');
 EOT

@@ -40,6 +40,12 @@ ADMIN_URL=${ADMIN_URL:-http://127.0.0.1:9180}
 
 # ---- what stands in the way ----
 
+need_operator() {
+    [[ $(ask "SELECT has_function_privilege('set_routing_enabled(boolean, text)', 'EXECUTE')
+                 AND has_function_privilege('rollout_advance(text, boolean)', 'EXECUTE')") == t ]] ||
+        die "the rights of an operator are needed. As a superuser: $(rights_hint operator)" "$EX_NOPERM"
+}
+
 look() {
     IFS='|' read -r enabled percentage domains first soak guard < <(ask "
 SELECT c.enabled, c.percentage, array_to_string(c.domains, ', '), p.percentage,
@@ -109,6 +115,7 @@ EOT
 
 need_database
 need_extension
+need_operator
 look
 title "Beginning the rollout on $(database_name)"
 if [[ $enabled == t && $percentage != 0.00 ]]; then

@@ -104,15 +104,18 @@ hide_password_of_settings() {
     done
 }
 
-# database_open: finds out which database is meant, and ends the script when none is
-database_open() {
-    if [[ -z ${DATABASE_URL:-} ]]; then
+need_database_url() {
+    [[ -n ${DATABASE_URL:-} ]] ||
         die "DATABASE_URL is not set: it says which database is meant, for example
 
     export DATABASE_URL=postgresql://postgres@db.example:5432/app
 
   The password may stand in it, in ~/.pgpass or in PGPASSWORD." "$EX_CONFIG"
-    fi
+}
+
+# database_open: finds out which database is meant, and ends the script when none is
+database_open() {
+    need_database_url
     command -v psql >/dev/null ||
         die "psql is missing: apt-get install postgresql-client" "$EX_UNAVAILABLE"
     case $DATABASE_URL in
@@ -163,9 +166,20 @@ database_reached() {
     return 1
 }
 
+# login_refused: whether the server has answered, and DATABASE_URL is what it does not take
+login_refused() {
+    case $DATABASE_PROBLEM in
+        *'authentication failed'* | *'no password supplied'* | *'no pg_hba.conf entry'* | *'" does not exist'*) true ;;
+        *) false ;;
+    esac
+}
+
 need_database() {
     database_open
-    database_reached || die "the database does not answer: $DATABASE_PROBLEM" "$EX_UNAVAILABLE"
+    if ! database_reached; then
+        ! login_refused || die "the database refuses the login that DATABASE_URL names: $DATABASE_PROBLEM" "$EX_NOPERM"
+        die "the database does not answer: $DATABASE_PROBLEM" "$EX_UNAVAILABLE"
+    fi
 }
 
 # installed_version: of the extension in this database; empty when it is not there
@@ -176,6 +190,11 @@ installed_version() {
 need_extension() {
     [[ -n $(installed_version) ]] ||
         die "the extension is not in this database: scripts/apply-migration.sh puts it there" "$EX_CONFIG"
+}
+
+# rights_hint KIND: what gives the rights of that kind to the role in DATABASE_URL, as a superuser types it
+rights_hint() {
+    ask "SELECT format('SELECT grant_routing_role(%L, %L);', :'kind', current_user)" -v kind="$1"
 }
 
 # database_name: the database as people say it, for headings

@@ -60,8 +60,10 @@ SELECT coalesce(l.severity, 'text'),
 	                coalesce(round(l.error_rate_pct, 3)::text, '-'),
 	                coalesce(round(l.p50_ms, CASE WHEN l.p50_ms < 100 THEN 1 ELSE 0 END)::text, '-'),
 	                coalesce(round(l.p95_ms, CASE WHEN l.p95_ms < 100 THEN 1 ELSE 0 END)::text, '-'),
-	                CASE l.severity WHEN 'insufficient_data' THEN 'no data yet'
-	                                ELSE coalesce(l.severity, '') END)) END
+	                CASE WHEN l.severity = 'insufficient_data' THEN 'no data yet'
+	                     -- Requests of the step before.
+	                     WHEN l.severity IS NULL AND l.side <> 'error' THEN 'no data yet'
+	                     ELSE coalesce(l.severity, '') END)) END
   FROM shown l WHERE l.place <= 11 ORDER BY l.place;
 
 -- Of what is wrong, in words.

@@ -15,13 +15,13 @@ setup() {
 readonly SCRIPTS=(apply-migration deploy-infrastructure setup-infrastructure start-rollout quick-status)
 
 @test "without DATABASE_URL every script says how to set it, and ends with 78" {
-    local name arguments
+    local name argument
     for name in "${SCRIPTS[@]}"; do
-        arguments=()
-        [[ $name != setup* ]] || arguments=(--no-forwarder)
-        run env -u DATABASE_URL "$REPOSITORY/scripts/$name.sh" "${arguments[@]}"
-        equal "$status" 78 "$name"
-        has "$name.sh: DATABASE_URL is not set" 'export DATABASE_URL=postgresql://'
+        for argument in '' --dry-run; do
+            run env -u DATABASE_URL "$REPOSITORY/scripts/$name.sh" ${argument:+"$argument"}
+            equal "$status" 78 "$name $argument"
+            has "$name.sh: DATABASE_URL is not set" 'export DATABASE_URL=postgresql://'
+        done
     done
 }
 
@@ -69,8 +69,8 @@ readonly SCRIPTS=(apply-migration deploy-infrastructure setup-infrastructure sta
     done
     # A wrong one is refused, not shown; what cannot be read is not quoted either.
     DATABASE_URL=${url/s3/wrong} run typed apply-migration
-    equal "$status" 69
-    has 'the database does not answer' 'password authentication failed'
+    equal "$status" 77
+    has 'the database refuses the login that DATABASE_URL names' 'password authentication failed'
     has_not wrong cr%40t
     for form in 'postgresql://u:s3@cret@h/db' 'postgresql://u:s3/cret@h/db' 'postgresql://u:s3%zzcret@h/db'; do
         DATABASE_URL=$form run typed apply-migration
@@ -110,6 +110,19 @@ readonly SCRIPTS=(apply-migration deploy-infrastructure setup-infrastructure sta
     equal "$status" 0
     has 'ALTER EXTENSION webhook_routing UPDATE;'
     equal "$(everything)" "$once"
+}
+
+@test "a dry run complains of nothing that the run itself would make" {
+    local before
+    empty_database scripts_apply
+    sql "CREATE EXTENSION webhook_routing"
+    before=$(everything)
+    run typed apply-migration --dry-run
+    echo "$output"
+    equal "$status" 0
+    has 'they compile, and a webhook is decided' 'A dry run: nothing was changed'
+    has_not 'there is a partition for today'
+    equal "$(everything)" "$before"
 }
 
 @test "another schema, of a name that has to be quoted, is found again by every script" {

@@ -242,4 +242,12 @@ reachable() {
     has DISABLED 'not asked'
     run typed setup-infrastructure
     equal "$status" 64
+    run typed setup-infrastructure --no-forwarder --domains mobility
+    equal "$status" 78
+    has 'protected domain "mobility" cannot be enrolled' 'the domains are as they were'
+    run typed setup-infrastructure --no-forwarder --domains 'jobs, property'
+    equal "$status" 0
+    has 'enrolled: jobs, property'
+    run typed setup-infrastructure --no-forwarder --domains jobs,marketplace,property
+    equal "$status" 0
 }

@@ -82,6 +82,15 @@ status_is() {
                   FROM webhook_routing_stats WHERE domain = 'jobs' AND routed_to = 'unified'")"
 }
 
+@test "requests of the step before are shown, and have no verdict in this one" {
+    new_step 50
+    traffic 100
+    sql "SELECT update_routing_percentage(60)" >/dev/null
+    run typed quick-status
+    grep -E '^jobs +unified .* no data yet$' <<<"$output"
+    grep -E '^jobs +legacy .* no data yet$' <<<"$output"
+}
+
 @test "complete: at 100 %" {
     new_step 100
     status_is complete 0
@@ -227,7 +236,7 @@ status_is() {
     DATABASE_URL=$(cluster_url scripts_status scripts_nobody)
     run typed quick-status
     equal "$status" 77
-    has 'the database refuses: permission denied'
+    has 'the database refuses: permission denied' "as a superuser: SELECT grant_routing_role('viewer', 'scripts_nobody');"
     run typed quick-status --nagios
     equal "$status" 3
     has 'ROUTING UNKNOWN: the database refuses: permission denied'

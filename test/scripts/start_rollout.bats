@@ -114,10 +114,16 @@ in_force() { sql "SELECT percentage, enabled FROM get_current_routing_config()";
         "SELECT 'CREATE ROLE scripts_viewer LOGIN' WHERE to_regrole('scripts_viewer') IS NULL \gexec" \
         "SELECT grant_routing_role('viewer', 'scripts_viewer')" \
         "SELECT grant_routing_role('operator', 'scripts_operator')" >/dev/null
-    DATABASE_URL=$(cluster_url scripts_rollout scripts_viewer) run typed start-rollout --yes
-    [[ $status != 0 ]]
-    has 'permission denied'
-    equal "$(in_force)" '0.00|f'
+    sql "SELECT 'CREATE ROLE scripts_nobody LOGIN' WHERE to_regrole('scripts_nobody') IS NULL \gexec"
+    local role argument
+    for role in scripts_viewer scripts_nobody; do
+        for argument in --yes --dry-run; do
+            DATABASE_URL=$(cluster_url scripts_rollout "$role") run typed start-rollout "$argument"
+            equal "$status" 77 "$role $argument"
+            has "As a superuser: SELECT grant_routing_role('operator', '$role');"
+            equal "$(in_force)" '0.00|f'
+        done
+    done
     DATABASE_URL=$(cluster_url scripts_rollout scripts_operator) run typed start-rollout --yes
     equal "$status" 0
     equal "$(in_force)" '10.00|t'
