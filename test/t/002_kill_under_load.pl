@@ -43,7 +43,8 @@ my ($pgbench_out, $pgbench_err) = ('', '');
 my $pgbench = IPC::Run::start(
 	[ 'pgbench', '--no-vacuum', '--client=8', '--jobs=2', "--time=3600", '--file', $script, $node->connstr('postgres') ],
 	'>', \$pgbench_out, '2>', \$pgbench_err);
-$node->poll_query_until('postgres', 'SELECT count(*) > 8 FROM decisions') or die "pgbench does not decide: $pgbench_err";
+$node->poll_query_until('postgres', 'SELECT count(*) > 1000 AND count(DISTINCT isolation) = 2 FROM decisions')
+  or die "pgbench does not decide: $pgbench_err";
 
 my @switches;
 my $operator = $node->background_psql('postgres');
@@ -61,7 +62,9 @@ foreach my $round (1 .. $rounds)
 }
 my $last = $operator->query_safe("SELECT version FROM set_routing_enabled(false, 'the end')");
 my $end = $operator->query_safe('SELECT clock_timestamp()');
-usleep(500_000);
+# A transaction is seen when it has taken all of its decisions.
+$node->poll_query_until('postgres', "SELECT count(*) > 2000 FROM decisions WHERE began > '$end'")
+  or die "pgbench decides no more: $pgbench_err";
 $operator->quit;
 $pgbench->signal('TERM'); # INT is ignored below a shell's background job
 $pgbench->finish;
