@@ -24,6 +24,8 @@ setup() {
     cd "$REPOSITORY" || return
 }
 
+teardown() { process_stop "$BATS_TEST_TMPDIR/load.pid"; }
+
 # prometheus_start: watches the forwarder every second, with the rules of the kit
 prometheus_start() {
     local folder=$BATS_FILE_TMPDIR/prometheus
@@ -131,10 +133,12 @@ metric_names() {
     routing 50
     behave 'name=wa-webhook-unified&status=500&times=50'
     behave 'name=wa-webhook-profile&status=500'
-    "$LOAD" --url "$FORWARDER_URL/" --requests 1500 --rate 300 --concurrency 8 --first 3000000 >/dev/null || true
+    # Rates are those of the last ten seconds: it goes on until all have been seen.
+    process_start "$BATS_TEST_TMPDIR/load.pid" "$BATS_TEST_TMPDIR/load.json" "$LOAD" --url "$FORWARDER_URL/" \
+        --requests 1000000 --rate 300 --concurrency 8 --first 3000000
     while IFS= read -r expression; do
         [[ $expression != 'changes('* ]] || continue # the marks: a change of the rules, as long as there is one
-        answers "$expression" || {
+        wait_until 20 answers "$expression" || {
             printf '%s\n    %s\n' "$expression" "$(query "$expression")"
             empty=$((empty + 1))
         }
@@ -143,8 +147,11 @@ metric_names() {
     equal "$(query "$(dashboard_queries | grep '^changes(')" | jq -r .status)" success
     # What it shows is what was set, and what came of it.
     equal "$(query 'max(webhook_forwarder_routing_ratio)' | jq -r '.data.result[0].value[1]')" 0.5
-    query "$(dashboard_queries | grep -m 1 in_percentage)" |
-        jq -e '.data.result[0].value[1] | tonumber | . > 0.4 and . < 0.6'
+    in_half() {
+        query "$(dashboard_queries | grep -m 1 in_percentage)" |
+            jq -e '.data.result[0].value[1] | tonumber | . > 0.4 and . < 0.6'
+    }
+    wait_until 20 in_half
 }
 
 @test "it understands the queries of the documentation" {
@@ -160,11 +167,14 @@ metric_names() {
 @test "a real Prometheus takes the rules; when the forwarder ends, an alert is on its way" {
     rules() { curl -fs "$PROMETHEUS_URL/api/v1/rules" | jq -r "[.data.groups[].rules[]] | $1"; }
     down_is() { [[ $(rules '.[] | select(.name == "WebhookForwarderDown").state') == "$1" ]]; }
+    # None is known before it has been evaluated once.
+    evaluated() { [[ $(rules 'map(select(.health == "unknown")) | length') == 0 ]]; }
+    wait_until 30 evaluated
     equal "$(rules 'map(select(.health != "ok") | .name + ": " + .lastError) | join(", ")')" ''
     equal "$(rules length)" "$(grep -c -- '- alert:' "$KIT/prometheus/rules.yml")"
-    down_is inactive
+    wait_until 30 down_is inactive
     forwarder_stop
-    wait_until 10 down_is pending
+    wait_until 30 down_is pending
     forwarder_start
-    wait_until 10 down_is inactive
+    wait_until 30 down_is inactive
 }
