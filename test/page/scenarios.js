@@ -76,7 +76,7 @@ module.exports = {
             // Lines of both sides, drawn by the forwarder; and the page comes again without a script, too.
             assert.equal(await page.locator('#chart-latency path.line[d^=M]').count(), 4 + 4);
             assert.equal(await page.locator('noscript meta[http-equiv=refresh]').count(), 1);
-            await page.waitForRequest(ADMIN + '/status', { timeout: 8000 });
+            await page.waitForRequest(ADMIN + '/status', { timeout: 30000 });
             await picture(page, 'no-script');
         });
     },
@@ -93,8 +93,12 @@ module.exports = {
             const before = await place();
             assert.notEqual(seen, 'verdict');
             assert.match(await page.textContent('#step'), /On unified\s*50 %/);
+            let refreshes = 0;
+            page.on('request', (request) => { refreshes += request.url() === ADMIN + '/status'; });
             sql("SELECT update_routing_percentage(37.5, 'seen on the page')");
-            await until('the new percentage', 6, async () => /On unified\s*37\.5 %/.test(await page.textContent('#step')));
+            await until('the new percentage', 30, async () => /On unified\s*37\.5 %/.test(await page.textContent('#step')));
+            // One was on its way, one was impatient with a slow database.
+            assert.ok(refreshes <= 3, `${refreshes} refreshes until the new percentage was there`);
             assert.match(await page.textContent('#changes'), /50\.00 -> 37\.50\s*seen on the page/);
             assert.ok(Math.abs(await place() - before) < 2, 'what is looked at stays where it is');
             assert.ok(await page.isVisible('#minutes-table'), 'the numbers are still open');
@@ -102,7 +106,7 @@ module.exports = {
             assert.deepEqual(await drawn(page), [true, true]);
             assert.equal(await page.locator('.chart canvas').count(), 2);
             sql("SELECT set_routing_enabled(false, 'the switch')");
-            await until('the switch', 6, async () => /Routing is off/.test(await headline(page)));
+            await until('the switch', 30, async () => /Routing is off/.test(await headline(page)));
             assert.match(await page.textContent('#verdict .detail'), /^Switched off at \d\d:\d\d:\d\d UTC by \w+: the switch\. Legacy/);
             assert.match(await page.title(), /^– off/);
             await picture(page, 'off');
@@ -136,7 +140,7 @@ module.exports = {
     // What somebody wrote is shown as he wrote it, and does nothing.
     async escaping(browser) {
         await visit(browser, {}, async (page) => {
-            await until('what somebody wrote', 8, async () =>
+            await until('what somebody wrote', 30, async () =>
                 /<script>document\.title="owned"<\/script> & "quoted" 'too'/.test(await page.textContent('#changes')));
             assert.match(await page.textContent('#errors'), /<img src=x onerror=alert\(\)>/);
             assert.match(await page.textContent('#targets'), /<script>bad<\/script>/);
@@ -149,7 +153,7 @@ module.exports = {
 
     async critical(browser) {
         await visit(browser, {}, async (page) => {
-            await until('critical', 8, async () => /^✕ Customers on unified are being failed: roll back/.test(await headline(page)));
+            await until('critical', 30, async () => /^✕ Customers on unified are being failed: roll back/.test(await headline(page)));
             assert.match(await page.textContent('#verdict'), /property on unified: error rate [\d.]+ % is above 0\.5 %/);
             assert.match(await page.textContent('#verdict .advice'), /SELECT set_routing_enabled\(false/);
             assert.match(await page.textContent('#verdict .proof'), /of \d+ requests failed: .* no less than/);
@@ -160,7 +164,7 @@ module.exports = {
 
     async warning(browser) {
         await visit(browser, {}, async (page) => {
-            await until('a warning', 8, async () => /^! Hold: unified has errors to explain/.test(await headline(page)));
+            await until('a warning', 30, async () => /^! Hold: unified has errors to explain/.test(await headline(page)));
             await picture(page, 'warning');
         });
     },
@@ -181,17 +185,21 @@ module.exports = {
         await visit(browser, {}, async (page) => {
             assert.doesNotMatch(await headline(page), /not reachable/);
             run(server, '-m', 'immediate', 'stop');
-            await until('the database is not reachable', 8, async () => /Database not reachable since \d\d:\d\d:\d\d UTC, for \d+ s/.test(await headline(page)));
+            await until('the database is not reachable', 30, async () => /Database not reachable since \d\d:\d\d:\d\d UTC, for \d+ s/.test(await headline(page)));
             assert.match(await page.textContent('#verdict .detail'), /the last rules \(config version \d+\) decide.*\d+ s old/);
             assert.match(await page.textContent('#split'), /jobs/, 'what was known is still shown');
             assert.ok(await page.evaluate(() => document.body.classList.contains('stale')));
-            const began = Date.now();
             await page.reload();
-            assert.ok(Date.now() - began < 2500, 'the page waits for no database that is not there');
+            // What the browser takes to show it is not the forwarder's.
+            const waited = await page.evaluate(() => {
+                const [load] = performance.getEntriesByType('navigation');
+                return load.responseStart - load.requestStart;
+            });
+            assert.ok(waited < 2500, `the page waits for no database that is not there, not for ${waited} ms`);
             assert.match(await headline(page), /Database not reachable since \d\d:\d\d:\d\d UTC, for \d+ s/);
             await picture(page, 'database-down');
             run(server, 'start');
-            await until('it is back', 12, async () => !/not reachable/.test(await headline(page)));
+            await until('it is back', 40, async () => !/not reachable/.test(await headline(page)));
             assert.ok(await page.evaluate(() => !document.body.classList.contains('stale')));
         });
     },
@@ -200,7 +208,7 @@ module.exports = {
     async lost(browser) {
         await visit(browser, {}, async (page) => {
             process.kill(Number(run('cat', process.env.STACK + '/forwarder.pid').split(' ')[0]), 'SIGTERM');
-            await until('the page says that it is old', 12, () => page.isVisible('#lost'));
+            await until('the page says that it is old', 30, () => page.isVisible('#lost'));
             assert.match(await page.textContent('#lost'), /The forwarder does not answer: this page is \d+ s old/);
             await picture(page, 'forwarder-gone');
         }, true);
