@@ -162,11 +162,14 @@ large_crowd() {
     unmoved large quiet after
 }
 
-# told_to_come_again N: of the answers in codes.*, some are 200, all others 503 with Retry-After
+# answers STATUS: how many of answer.* have it
+answers() { cat "$BATS_TEST_TMPDIR"/answer.* | { grep -ac "^HTTP/1.1 $1" || true; }; }
+
+# told_to_come_again N: of answer.*, some are 200, all others 503 with Retry-After
 told_to_come_again() {
     local all=$1 good busy
-    good=$(cat "$BATS_TEST_TMPDIR"/answer.* | grep -ac '^HTTP/1.1 200')
-    busy=$(cat "$BATS_TEST_TMPDIR"/answer.* | grep -ac '^HTTP/1.1 503')
+    good=$(answers 200)
+    busy=$(answers 503)
     echo "$good served, $busy refused"
     equal $((good + busy)) "$all" answers
     ((good > 0 && busy > 0))
@@ -174,17 +177,20 @@ told_to_come_again() {
 }
 
 @test "webhooks beyond --max-in-flight are 503 with Retry-After, functions do not see them, and it recovers" {
-    local i pids=() file
+    local i pids=() files=()
     own_forwarder --max-in-flight 10
-    behave 'delay_ms=500'
+    # Longer than it takes to start the clients, on any machine.
+    behave 'delay_ms=5000'
     for ((i = 0; i < 50; i++)); do
-        file=$(text 'I need a job')
-        curl -s -D "$BATS_TEST_TMPDIR/answer.$i" -o /dev/null --data-binary "@$file" "$FORWARDER_URL/" 3>&- &
+        files+=("$(text 'I need a job')")
+    done
+    for ((i = 0; i < 50; i++)); do
+        curl -s -D "$BATS_TEST_TMPDIR/answer.$i" -o /dev/null --data-binary "@${files[i]}" "$FORWARDER_URL/" 3>&- &
         pids+=($!)
     done
     wait "${pids[@]}"
     told_to_come_again 50
-    equal "$(seen .total)" "$(cat "$BATS_TEST_TMPDIR"/answer.* | grep -ac '^HTTP/1.1 200')" 'requests at the functions'
+    equal "$(seen .total)" "$(answers 200)" 'requests at the functions'
     wait_logged "$(seen .total)"
     behave 'delay_ms=0'
     still_serves
