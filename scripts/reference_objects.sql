@@ -25,7 +25,8 @@ CREATE TEMP VIEW documented_relation AS
 SELECT CASE c.relkind WHEN 'v' THEN 'View' ELSE 'Table' END AS kind, c.relname::text AS name,
        coalesce(obj_description(c.oid, 'pg_class'), '') AS comment
   FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
- WHERE c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition;
+ WHERE c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
+   AND coalesce(obj_description(c.oid, 'pg_class'), '') NOT LIKE 'Internal: %';
 
 CREATE TEMP VIEW documented_column AS
 SELECT c.relname::text AS relation, a.attnum AS place, a.attname::text AS name,

@@ -54,6 +54,11 @@ SELECT count(*) AS minutes, min(length(traffic)) AS narrowest, max(length(traffi
 SELECT count(*) FROM set_routing_enabled(false);
 SELECT domain, state, planned_pct, requests FROM webhook_routing_distribution WHERE domain IN ('jobs', 'property');
 
+-- A row that does not say who decided counts from the step on in which it came, as for health and gates.
+INSERT INTO webhook_routing_logs (webhook_name, domain, routed_to, status, response_time_ms, created_at)
+VALUES ('w', 'jobs', 'legacy', 'success', 1, at(3)), ('w', 'jobs', 'unified', 'success', 1, clock_timestamp());
+SELECT domain, requests, unified FROM webhook_routing_distribution WHERE domain = 'jobs';
+
 -- Viewers see all of it, and no phone number.
 CREATE ROLE regress_routing_viewer;
 SELECT count(*) > 0 FROM grant_routing_role('viewer', 'regress_routing_viewer');

@@ -96,8 +96,38 @@ COMMENT ON INDEX @extschema@.webhook_routing_failed_messages_idx IS
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.webhook_routing_failed_messages', '');
 
--- The last hour in whole minutes: the minute that runs, and those that reach into the hour before
--- now; so 60 to 61 minutes. A minute that has not begun, from a clock that is ahead, is left out.
+-- What the last hour is, wherever it is shown. A minute that has not begun, from a clock that is ahead, is
+-- left out.
+CREATE VIEW @extschema@.webhook_routing_last_hour AS
+	SELECT r.minute, r.domain, r.routed_to, r.webhook_name, r.config_version, r.requests, r.errors,
+	       r.latency, r.first_request, r.last_request
+	  FROM @extschema@.webhook_routing_rollups r
+	 WHERE r.minute > statement_timestamp() - interval '61 minutes'
+	   AND r.minute <= statement_timestamp();
+COMMENT ON VIEW @extschema@.webhook_routing_last_hour IS
+	'Internal: the rollups of the minute that runs and of those that reach into the hour before now: 60 or '
+	'61 of them';
+COMMENT ON COLUMN @extschema@.webhook_routing_last_hour.minute IS
+	'Begin of the minute in which the decisions were made';
+COMMENT ON COLUMN @extschema@.webhook_routing_last_hour.domain IS
+	'Business area';
+COMMENT ON COLUMN @extschema@.webhook_routing_last_hour.routed_to IS
+	'Side of the attempts: unified, legacy, error';
+COMMENT ON COLUMN @extschema@.webhook_routing_last_hour.webhook_name IS
+	'The target: the function that the attempts tried to reach';
+COMMENT ON COLUMN @extschema@.webhook_routing_last_hour.config_version IS
+	'The configuration that decided; NULL for rows that do not say';
+COMMENT ON COLUMN @extschema@.webhook_routing_last_hour.requests IS
+	'Attempts';
+COMMENT ON COLUMN @extschema@.webhook_routing_last_hour.errors IS
+	'Attempts that were no success';
+COMMENT ON COLUMN @extschema@.webhook_routing_last_hour.latency IS
+	'Latencies in milliseconds';
+COMMENT ON COLUMN @extschema@.webhook_routing_last_hour.first_request IS
+	'Earliest created_at';
+COMMENT ON COLUMN @extschema@.webhook_routing_last_hour.last_request IS
+	'Latest created_at';
+
 CREATE VIEW @extschema@.webhook_routing_stats AS
 	SELECT s.domain,
 	       s.routed_to,
@@ -117,9 +147,7 @@ CREATE VIEW @extschema@.webhook_routing_stats AS
 	               @extschema@.latency_sketch_agg(r.latency) AS latency,
 	               min(r.first_request) AS first_request,
 	               max(r.last_request) AS last_request
-	          FROM @extschema@.webhook_routing_rollups r
-	         WHERE r.minute > statement_timestamp() - interval '61 minutes'
-	           AND r.minute <= statement_timestamp()
+	          FROM @extschema@.webhook_routing_last_hour r
 	         GROUP BY r.domain, r.routed_to) s
 	 ORDER BY s.domain, s.routed_to;
 COMMENT ON VIEW @extschema@.webhook_routing_stats IS

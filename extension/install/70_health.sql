@@ -46,12 +46,11 @@ AS $function$
 		 ORDER BY c.version DESC LIMIT 1
 	), recent AS (
 		SELECT r.domain, r.routed_to,
-		       ARRAY[sum(r.requests - r.repeated_errors), sum(r.errors - r.repeated_errors),
-		             sum(r.requests - r.skipped - r.repeated_errors), sum(r.reached_warning),
-		             sum(r.above_critical)]::bigint[] AS counts,
+		       ARRAY[sum(r.requests), sum(r.errors), sum(r.measured),
+		             sum(r.reached_warning), sum(r.above_critical)]::bigint[] AS counts,
 		       sum(r.repeated_errors)::bigint AS repeated,
 		       @extschema@.latency_sketch_agg(r.latency) AS latency
-		  FROM @extschema@.webhook_routing_rollups r, bounds b
+		  FROM @extschema@.webhook_routing_counted r, bounds b
 		 WHERE r.minute > b.began AND r.minute <= b.until
 		   AND (r.config_version >= b.version
 		        OR r.config_version IS NULL AND r.last_request >= b.step_began)
@@ -71,19 +70,18 @@ AS $function$
 		  FROM scarce s
 		 CROSS JOIN bounds b
 		 CROSS JOIN LATERAL (
-			SELECT ARRAY[sum(n.requests - n.repeated_errors), sum(n.errors - n.repeated_errors),
-			             sum(n.requests - n.skipped - n.repeated_errors), sum(n.reached_warning),
-			             sum(n.above_critical)]::bigint[] AS counts,
+			SELECT ARRAY[sum(n.requests), sum(n.errors), sum(n.measured),
+			             sum(n.reached_warning), sum(n.above_critical)]::bigint[] AS counts,
 			       sum(n.repeated_errors)::bigint AS repeated,
 			       @extschema@.latency_sketch_agg(n.latency) AS latency,
 			       min(n.minute) AS began
-			  FROM (SELECT f.*, coalesce(sum(f.requests - f.repeated_errors) OVER (ORDER BY f.minute DESC
+			  FROM (SELECT f.*, coalesce(sum(f.requests) OVER (ORDER BY f.minute DESC
 			                    RANGE UNBOUNDED PRECEDING EXCLUDE GROUP), 0) AS newer
 			          FROM (SELECT r.*
-			                  FROM @extschema@.webhook_routing_rollups r
+			                  FROM @extschema@.webhook_routing_counted r
 			                 WHERE r.domain = s.domain AND r.routed_to = s.routed_to
 			                   AND r.minute <= b.until AND r.minute > b.step_began - interval '1 hour'
-			                   AND r.requests > r.repeated_errors
+			                   AND r.requests > 0
 			                   AND (r.config_version >= b.version
 			                        OR r.config_version IS NULL AND r.last_request >= b.step_began)
 			                 ORDER BY r.minute DESC
@@ -110,10 +108,9 @@ AS $function$
 	    ON o.began IS NULL AND o.routed_to = 'unified'
 	   AND beside.domain = o.domain AND beside.routed_to = 'legacy'
 	  LEFT JOIN LATERAL (
-		SELECT ARRAY[sum(l.requests - l.repeated_errors), sum(l.errors - l.repeated_errors),
-		             sum(l.requests - l.skipped - l.repeated_errors), sum(l.reached_warning),
-		             sum(l.above_critical)]::bigint[] AS counts
-		  FROM @extschema@.webhook_routing_rollups l
+		SELECT ARRAY[sum(l.requests), sum(l.errors), sum(l.measured),
+		             sum(l.reached_warning), sum(l.above_critical)]::bigint[] AS counts
+		  FROM @extschema@.webhook_routing_counted l
 		 WHERE o.began IS NOT NULL AND o.routed_to = 'unified' AND (o.counts[2] > 0 OR o.counts[4] > 0)
 		   AND l.domain = o.domain AND l.routed_to = 'legacy'
 		   AND l.minute >= o.began AND l.minute <= b.until

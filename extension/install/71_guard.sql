@@ -42,16 +42,12 @@ AS $function$
 		 ORDER BY c.version DESC LIMIT 1
 	), minutes AS (
 		SELECT r.domain, r.minute,
-		       coalesce(sum(r.requests - r.repeated_errors) FILTER (WHERE r.routed_to = 'unified'), 0)::bigint
-		           AS requests,
-		       coalesce(sum(r.errors - r.repeated_errors) FILTER (WHERE r.routed_to = 'unified'), 0)::bigint
-		           AS errors,
-		       coalesce(sum(r.requests - r.repeated_errors) FILTER (WHERE r.routed_to = 'legacy'), 0)::bigint
-		           AS legacy_requests,
-		       coalesce(sum(r.errors - r.repeated_errors) FILTER (WHERE r.routed_to = 'legacy'), 0)::bigint
-		           AS legacy_errors
+		       coalesce(sum(r.requests) FILTER (WHERE r.routed_to = 'unified'), 0)::bigint AS requests,
+		       coalesce(sum(r.errors) FILTER (WHERE r.routed_to = 'unified'), 0)::bigint AS errors,
+		       coalesce(sum(r.requests) FILTER (WHERE r.routed_to = 'legacy'), 0)::bigint AS legacy_requests,
+		       coalesce(sum(r.errors) FILTER (WHERE r.routed_to = 'legacy'), 0)::bigint AS legacy_errors
 		  FROM config c
-		  JOIN @extschema@.webhook_routing_rollups r
+		  JOIN @extschema@.webhook_routing_counted r
 		    ON r.domain = ANY (c.domains)
 		   AND r.minute > greatest(c.step_began - interval '1 hour', c.until - interval '7 days')
 		   AND r.minute <= c.until

@@ -65,9 +65,9 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_rollout_step() IS
 	'Internal: the step of the rollout that the configuration in force is in';
 
 -- The unified side of each enrolled domain: what the health says of it now, and what has been seen and
--- is proven since the step began, of which the last hour is only a part. Counted as
--- webhook_routing_evidence() does. Of a step that lasts longer the last 30 days count: adding them up takes time in
--- which whoever judges holds the lock that the kill switch needs.
+-- is proven since the step began, of which the last hour is only a part. Of a step that lasts longer the last
+-- 30 days count: adding them up takes time, half a second (bench/scale.sh), in which whoever judges holds the
+-- lock that the kill switch needs.
 CREATE FUNCTION @extschema@.webhook_routing_rollout_health()
 RETURNS TABLE (
 	domain        text,
@@ -89,10 +89,9 @@ AS $function$
 		 CROSS JOIN @extschema@.webhook_routing_step() s
 	), seen AS (
 		SELECT r.domain,
-			   ARRAY[sum(r.requests - r.repeated_errors), sum(r.errors - r.repeated_errors),
-					 sum(r.requests - r.skipped - r.repeated_errors), sum(r.reached_warning),
-					 sum(r.above_critical)]::bigint[] AS counts
-		  FROM config c, @extschema@.webhook_routing_rollups r
+			   ARRAY[sum(r.requests), sum(r.errors), sum(r.measured),
+					 sum(r.reached_warning), sum(r.above_critical)]::bigint[] AS counts
+		  FROM config c, @extschema@.webhook_routing_counted r
 		 WHERE r.routed_to = 'unified' AND r.domain = ANY (c.domains)
 		   AND r.minute > (SELECT greatest(b.step_began - interval '1 hour', clock_timestamp() - interval '30 days')
 							 FROM config b)
@@ -118,7 +117,9 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_rollout_health() IS
 	'Internal: the unified side of each enrolled domain, now and since the step began';
 
--- One word for all of it, the one that the gates go by.
+-- One word for all of it, which an evaluation keeps. The health looks back within the step until it has
+-- min_requests of a domain, so that its requests reach them when those of the step do: nothing is added up
+-- here for which whoever judges would hold the lock longer.
 CREATE FUNCTION @extschema@.webhook_routing_rollout_severity() RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -129,7 +130,8 @@ AS $function$
 				WHEN sum(h.requests) >= c.min_requests THEN 'healthy'
 				ELSE 'insufficient_data' END
 	  FROM @extschema@.get_current_routing_config() c
-	  LEFT JOIN @extschema@.webhook_routing_rollout_health() h ON true
+	  LEFT JOIN @extschema@.check_routing_health(NULL::interval) h
+		ON h.domain = ANY (c.domains) AND h.routed_to = 'unified'
 	 GROUP BY c.min_requests
 $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_rollout_severity() IS
@@ -151,7 +153,7 @@ COMMENT ON FUNCTION @extschema@.webhook_routing_complaints(text) IS
 -- evaluation says proceed and the health that was recorded with it complains of that domain in the same
 -- words, numbers apart: then it was given after the warning had appeared. The same holds for
 -- environmental. Whoever has asked webhook_routing_rollout_health() already hands over what it said, as
--- JSON: a month of rollups takes a tenth of a second to add up.
+-- JSON, so that it is not added up twice.
 CREATE FUNCTION @extschema@.webhook_routing_gates(found jsonb DEFAULT NULL)
 RETURNS TABLE (
 	place     integer,

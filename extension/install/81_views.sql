@@ -22,24 +22,44 @@ $function$;
 COMMENT ON FUNCTION @extschema@.webhook_routing_error_pattern(text) IS
 	'Internal: an error text without numbers, ids and hashes';
 
+-- Whoever asks for the newest asks for not too many: by the index of the errors, and a text each.
+CREATE VIEW @extschema@.webhook_routing_failures AS
+	SELECT l.created_at,
+	       l.domain,
+	       l.routed_to AS side,
+	       l.webhook_name AS target,
+	       l.http_status AS http,
+	       @extschema@.webhook_routing_error_pattern(l.error_message) AS message
+	  FROM @extschema@.webhook_routing_logs l
+	 WHERE l.status = 'error'
+	   AND l.item = 0
+	   AND l.created_at > statement_timestamp() - interval '1 day';
+COMMENT ON VIEW @extschema@.webhook_routing_failures IS
+	'Internal: the attempts of the last 24 hours that failed, without what could name a person';
+COMMENT ON COLUMN @extschema@.webhook_routing_failures.created_at IS
+	'When the decision was made';
+COMMENT ON COLUMN @extschema@.webhook_routing_failures.domain IS
+	'Business area';
+COMMENT ON COLUMN @extschema@.webhook_routing_failures.side IS
+	'unified, legacy; error when nothing could be tried';
+COMMENT ON COLUMN @extschema@.webhook_routing_failures.target IS
+	'The function that was tried';
+COMMENT ON COLUMN @extschema@.webhook_routing_failures.http IS
+	'Status of its answer; NULL when there was none';
+COMMENT ON COLUMN @extschema@.webhook_routing_failures.message IS
+	'The beginning of the error text, without numbers, ids and hashes';
+
 CREATE VIEW @extschema@.webhook_routing_errors AS
 	SELECT count(*) AS errors,
 	       to_char(min(e.created_at), 'HH24:MI') AS first,
 	       to_char(max(e.created_at), 'HH24:MI') AS last,
 	       e.domain,
-	       e.routed_to AS side,
-	       e.webhook_name AS target,
-	       e.http_status AS http,
-	       @extschema@.webhook_routing_error_pattern(e.error_message) AS message
-	  FROM (SELECT l.created_at, l.domain, l.routed_to, l.webhook_name, l.http_status, l.error_message
-	          FROM @extschema@.webhook_routing_logs l
-	         WHERE l.status = 'error'
-	           AND l.item = 0
-	           AND l.created_at > statement_timestamp() - interval '1 day'
-	         ORDER BY l.created_at DESC
-	         LIMIT 10000) e
-	 GROUP BY e.domain, e.routed_to, e.webhook_name, e.http_status,
-	       @extschema@.webhook_routing_error_pattern(e.error_message)
+	       e.side,
+	       e.target,
+	       e.http,
+	       e.message
+	  FROM (SELECT * FROM @extschema@.webhook_routing_failures f ORDER BY f.created_at DESC LIMIT 10000) e
+	 GROUP BY e.domain, e.side, e.target, e.http, e.message
 	 ORDER BY max(e.created_at) DESC;
 COMMENT ON VIEW @extschema@.webhook_routing_errors IS
 	'What went wrong in the last 24 hours, grouped, newest first; of more than 10,000 the newest';
@@ -62,7 +82,7 @@ COMMENT ON COLUMN @extschema@.webhook_routing_errors.message IS
 
 CREATE VIEW @extschema@.webhook_routing_distribution AS
 	WITH config AS (
-		SELECT c.*, s.version AS step_version
+		SELECT c.*, s.version AS step_version, s.created_at AS step_began
 		  FROM @extschema@.get_current_routing_config() c, @extschema@.webhook_routing_step() s
 	), planned AS (
 		SELECT d.domain,
@@ -83,10 +103,9 @@ CREATE VIEW @extschema@.webhook_routing_distribution AS
 		SELECT r.domain, sum(r.requests)::bigint AS requests,
 		       coalesce(sum(r.requests) FILTER (WHERE r.routed_to = 'unified'), 0)::bigint AS unified
 		  FROM config c
-		  JOIN @extschema@.webhook_routing_rollups r
-		    ON r.minute > statement_timestamp() - interval '61 minutes'
-		   AND r.minute <= statement_timestamp()
-		   AND r.config_version >= c.step_version
+		  JOIN @extschema@.webhook_routing_last_hour r
+		    ON r.config_version >= c.step_version
+		    OR r.config_version IS NULL AND r.last_request >= c.step_began
 		 GROUP BY r.domain
 	)
 	SELECT p.domain,

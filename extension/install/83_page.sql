@@ -137,9 +137,8 @@ AS $function$
 	WITH sides AS (
 		SELECT r.minute, r.routed_to, sum(r.requests)::bigint AS requests, sum(r.errors)::bigint AS errors,
 		       @extschema@.latency_sketch_agg(r.latency) AS latency
-		  FROM @extschema@.webhook_routing_rollups r
-		 WHERE r.minute >= date_trunc('minute', statement_timestamp()) - interval '59 minutes'
-		   AND r.minute <= statement_timestamp() AND r.routed_to IN ('unified', 'legacy')
+		  FROM @extschema@.webhook_routing_last_hour r
+		 WHERE r.routed_to IN ('unified', 'legacy')
 		 GROUP BY r.minute, r.routed_to
 	)
 	SELECT extract(epoch FROM m.minute)::bigint,
@@ -174,9 +173,7 @@ AS $function$
 	WITH hour AS (
 		SELECT r.webhook_name, sum(r.requests)::bigint AS requests, sum(r.errors)::bigint AS errors,
 		       max(r.last_request) AS last, @extschema@.latency_sketch_agg(r.latency) AS latency
-		  FROM @extschema@.webhook_routing_rollups r
-		 WHERE r.minute > statement_timestamp() - interval '61 minutes'
-		   AND r.minute <= statement_timestamp()
+		  FROM @extschema@.webhook_routing_last_hour r
 		 GROUP BY r.webhook_name
 	)
 	SELECT coalesce(t.name, h.webhook_name),
@@ -216,17 +213,9 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 	SELECT count(*), extract(epoch FROM min(e.created_at))::bigint,
-	       extract(epoch FROM max(e.created_at))::bigint, e.domain, e.routed_to, e.webhook_name,
-	       e.http_status, e.message
-	  FROM (SELECT l.created_at, l.domain, l.routed_to, l.webhook_name, l.http_status,
-	               @extschema@.webhook_routing_error_pattern(l.error_message) AS message
-	          FROM @extschema@.webhook_routing_logs l
-	         WHERE l.status = 'error'
-	           AND l.item = 0
-	           AND l.created_at > statement_timestamp() - interval '1 day'
-	         ORDER BY l.created_at DESC
-	         LIMIT 1000) e
-	 GROUP BY e.domain, e.routed_to, e.webhook_name, e.http_status, e.message
+	       extract(epoch FROM max(e.created_at))::bigint, e.domain, e.side, e.target, e.http, e.message
+	  FROM (SELECT * FROM @extschema@.webhook_routing_failures f ORDER BY f.created_at DESC LIMIT 1000) e
+	 GROUP BY e.domain, e.side, e.target, e.http, e.message
 	 ORDER BY max(e.created_at) DESC
 	 LIMIT 10
 $function$;

@@ -100,6 +100,7 @@ AS $function$
 	-- statistics; what a view or a function calls is checked against whoever uses it
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_stats'),
 	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_rollups'),
+	('{operator,viewer}', 'SELECT ON TABLE @extschema@.webhook_routing_counted'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.check_routing_health(interval)'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.webhook_routing_evidence(interval)'),
 	('{operator,viewer}', 'EXECUTE ON FUNCTION @extschema@.check_routing_guard()'),
