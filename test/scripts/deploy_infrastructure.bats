@@ -58,7 +58,7 @@ reachable() {
     local first
     with_extension
     reachable
-    run typed deploy-infrastructure "${HOW[@]}" --database-url-file "$ROLE_URL" --test-webhook
+    PGPASSWORD=of-a-superuser run typed deploy-infrastructure "${HOW[@]}" --database-url-file "$ROLE_URL" --test-webhook
     echo "$output"
     equal "$status" 0
     has 'verify-token was made' 'ready ' 'healthy     percentage: 0, enabled: false' 'answered with the challenge' \
@@ -69,6 +69,8 @@ reachable() {
     equal "$(stat -c %A "$PLACE/app-secret" "$PLACE/database-url" "$PLACE/verify-token" | cut -c 8- | sort -u)" '---'
     equal "$(stat -c %a "$PLACE/spool")" 700
     ((EUID != 0)) || equal "$(ps -o user= -p "$(cut -d ' ' -f 1 "$PLACE/forwarder.pid")")" nobody
+    # Of the environment of whoever deploys it has nothing, so not psql's password either.
+    equal "$(tr '\0' '\n' <"/proc/$(cut -d ' ' -f 1 "$PLACE/forwarder.pid")/environ" | grep -c '^PG')" 0
     # Again: what runs goes on running.
     first=$(<"$PLACE/forwarder.pid")
     run typed deploy-infrastructure "${HOW[@]}"
