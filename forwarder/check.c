@@ -294,6 +294,26 @@ static void check_functions_url(const char *url)
         check_say(GOOD, "--functions-url", "%s", url);
 }
 
+/* Deadlines that another one ends before they are over. */
+static void check_deadlines(const struct options *options)
+{
+    const struct
+    {
+        const char *flag, *sooner;
+        bool never;
+    } PAIRS[] = {
+        {"--connect-timeout", "--attempt-timeout",
+         options->connect_timeout > options->attempt_timeout},
+        {"--attempt-timeout", "--total-timeout", options->attempt_timeout > options->total_timeout},
+        {"--decide-timeout", "--total-timeout", options->decide_timeout > options->total_timeout},
+    };
+
+    for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++)
+        if (PAIRS[i].never)
+            check_say(WARNING, PAIRS[i].flag, "is longer than %s, which is over before: shorten it",
+                      PAIRS[i].sooner);
+}
+
 bool check_all(struct options *options)
 {
     const char *url = options->database_url.value, *flag;
@@ -306,6 +326,7 @@ bool check_all(struct options *options)
     for (size_t i = 0; (secret = options_secret(options, i, &flag)) != NULL; i++)
         check_secret(secret, flag);
     check_functions_url(options->functions_url);
+    check_deadlines(options);
     running = check_spool(options);
     check_address("--listen", options->listen, running);
     check_address("--admin-listen", options->admin_listen, running);

@@ -61,17 +61,43 @@ static void put_string(struct text *text, const char *string)
     put(text, json, log_json_string(json, 0, sizeof json, string));
 }
 
+/* Order of names, by bytes. */
+static int compare_names(const route_domain *a, const route_domain *b)
+{
+    size_t length = a->name.length < b->name.length ? a->name.length : b->name.length;
+    int order = memcmp(a->name.data, b->name.data, length);
+
+    return order != 0 ? order : (a->name.length > length) - (b->name.length > length);
+}
+
+/* The enrolled domain whose name comes next after that of `last` (NULL: the first); NULL when there
+ * is none. The ruleset has them by priority. */
+static const route_domain *next_enrolled(const route_ruleset *ruleset, const route_domain *last)
+{
+    const route_domain *next = NULL;
+
+    for (size_t i = 0; i < route_ruleset_domain_count(ruleset); i++)
+    {
+        const route_domain *domain = route_ruleset_domain(ruleset, i);
+
+        if (domain->enrolled && domain->name.length <= ROUTE_MAX_NAME_LENGTH &&
+            (last == NULL || compare_names(domain, last) > 0) &&
+            (next == NULL || compare_names(domain, next) < 0))
+            next = domain;
+    }
+    return next;
+}
+
+/* The names of the enrolled domains, sorted. */
 static void put_domains(struct text *text, const route_ruleset *ruleset)
 {
     const char *comma = "";
 
-    for (size_t i = 0; ruleset != NULL && i < route_ruleset_domain_count(ruleset); i++)
+    for (const route_domain *domain = next_enrolled(ruleset, NULL); domain != NULL;
+         domain = next_enrolled(ruleset, domain))
     {
-        const route_domain *domain = route_ruleset_domain(ruleset, i);
         char name[ROUTE_MAX_NAME_LENGTH + 1];
 
-        if (!domain->enrolled || domain->name.length > ROUTE_MAX_NAME_LENGTH)
-            continue;
         memcpy(name, domain->name.data, domain->name.length);
         name[domain->name.length] = '\0';
         put(text, comma, strlen(comma));
@@ -102,7 +128,8 @@ void greeting_health(struct request *request)
         snprintf(line, sizeof line, "%g, \"enabled\": %s, \"domains\": [",
                  config->percentage / 100.0, config->enabled ? "true" : "false");
     put(&text, line, strlen(line));
-    put_domains(&text, worker->ruleset);
+    if (worker->ruleset != NULL)
+        put_domains(&text, worker->ruleset);
     log_timestamp(now, sizeof now);
     snprintf(line, sizeof line, "]}, \"timestamp\": \"%s\"}\n", now);
     put(&text, line, strlen(line));

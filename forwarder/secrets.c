@@ -2,6 +2,7 @@
  *
  * secrets.c: generations of secrets, made at start and at SIGHUP.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,20 @@ static bool secrets_copy(char **copy, const struct secret *secret, char *problem
     return false;
 }
 
+/* The verify token, when there is one. WhatsApp sends one line: with more none would ever be right.
+ */
+static bool secrets_take_token(struct secrets *secrets, const struct secret *token, char *problem,
+                               size_t size)
+{
+    for (const char *at = token->value; at != NULL && *at != '\0'; at++)
+        if (iscntrl((unsigned char) *at))
+        {
+            snprintf(problem, size, "--verify-token-file: the token has to be one line");
+            return false;
+        }
+    return secrets_copy(&secrets->verify_token, token, problem, size);
+}
+
 /* The database's URL, when there is one. */
 static bool secrets_take_url(struct secrets *secrets, const struct secret *url, char *problem,
                              size_t size)
@@ -148,7 +163,7 @@ struct secrets *secrets_make(const struct options *options, char *problem, size_
         return NULL;
     }
     atomic_init(&secrets->holders, 1);
-    if (secrets_copy(&secrets->verify_token, &options->verify_token, problem, size) &&
+    if (secrets_take_token(secrets, &options->verify_token, problem, size) &&
         secrets_take_url(secrets, &options->database_url, problem, size) &&
         secrets_take_signing(secrets, options->app_secrets.value, problem, size) &&
         secrets_take_headers(secrets, options->function_headers.value, problem, size))

@@ -62,6 +62,8 @@ refused() {
         --app-secret-file "$HERE/none"
     : >"$HERE/empty"
     refused 78 "--verify-token-file: cannot read $HERE/empty: it is empty" --verify-token-file "$HERE/empty"
+    printf 'one\ntwo\n' >"$HERE/lines"
+    refused 78 '--verify-token-file: the token has to be one line' --verify-token-file "$HERE/lines"
     WEBHOOK_FORWARDER_VERIFY_TOKEN_FILE=$HERE refused 78 "WEBHOOK_FORWARDER_VERIFY_TOKEN_FILE: cannot read $HERE: Is a directory"
     echo 'Host: evil' >"$HERE/headers"
     refused 78 '--function-header-file: header 1: a header that the forwarder sets itself' --function-header-file "$HERE/headers"
@@ -113,7 +115,11 @@ finds() { grep -E "^$1 +$2 +" <<<"$output" | grep -F -- "$3"; }
 @test "--check-config: what a start lives with is a warning, with what mends it" {
     cp "$STACK/token" "$HERE/token"
     chmod 644 "$HERE/token"
-    LISTEN=127.0.0.1:$FORWARDER_PORT checked 0 --verify-token-file "$HERE/token" --spool-size 16GiB
+    LISTEN=127.0.0.1:$FORWARDER_PORT checked 0 --verify-token-file "$HERE/token" --spool-size 16GiB \
+        --connect-timeout 12s --attempt-timeout 11s --total-timeout 9s --decide-timeout 10s
+    finds warning --connect-timeout 'is longer than --attempt-timeout, which is over before: shorten it'
+    finds warning --attempt-timeout 'is longer than --total-timeout'
+    finds warning --decide-timeout 'is longer than --total-timeout'
     finds warning --verify-token-file "can be read by everybody: chmod 640 $HERE/token"
     finds warning --app-secret-file 'whoever reaches the port can post webhooks'
     finds warning --listen "port $FORWARDER_PORT is in use; \`ss -ltnp"
