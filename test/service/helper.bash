@@ -100,6 +100,9 @@ unit_is() { [[ $(unit "$1") == "$2" ]]; }
 said() { inside journalctl --no-pager -o cat -u webhook-forwarder.service --since "$1" | grep '^{'; }
 moment() { inside date '+%Y-%m-%d %H:%M:%S.%6N'; }
 
+# said_so_often COUNT EVENT SINCE: the journal has it, to which a line takes its time
+said_so_often() { [[ $(said "$3" | grep -c "\"event\":\"$2\"") == "$1" ]]; }
+
 # load_run COUNT RATE [ARGUMENT]...: signed webhooks, so many a second; what became of them in load.json
 load_run() {
     LOAD_COUNT=$((LOAD_COUNT + $1))
