@@ -23,8 +23,13 @@ setup() {
 
 teardown() { load_stop; }
 
-# serving N: the balancer takes the forwarder for well
-serving() { at "$1" ready_is 200; }
+# has_served: the forwarder has been given a webhook
+has_served() {
+    curl -fs "$ADMIN_URL/metrics" | awk '/^webhook_forwarder_decisions_total[{ ]/ && $NF > 0 { found = 1 } END { exit !found }'
+}
+
+# serving N: the balancer takes the forwarder for well, and gives it webhooks
+serving() { at "$1" has_served; }
 
 @test "both are restarted in turn, three times: no request fails" {
     local n
@@ -33,8 +38,7 @@ serving() { at "$1" ready_is 200; }
         at "$n" forwarder_stop
         forwarder_again "$n"
         # As the guide says: the other one only when the balancer knows that this one is back.
-        wait_until 15 serving "$n"
-        sleep 1
+        wait_until 20 serving "$n"
     done
     nobody_noticed
     same_side
@@ -49,8 +53,7 @@ serving() { at "$1" ready_is 200; }
     kill -KILL "$(at 1 forwarder_pid)"
     sleep 2
     forwarder_again 1
-    wait_until 15 serving 1
-    sleep 1
+    wait_until 20 serving 1
     load_stop
     failed=$(awk -F '\t' '$4 != 200 { n++ } END { print n + 0 }' "$BATS_TEST_TMPDIR/answers")
     figure "$failed webhooks failed, each was answered 200 when it came again"
