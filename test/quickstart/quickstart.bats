@@ -45,7 +45,10 @@ in_env() { bash -c '. "$1/env" && eval "$2"' env "$1" "$2"; }
     # Whoever holds 8080 and 9180 keeps them; nobody may, or somebody else on this machine.
     make -s standin
     build/standin-functions --port 8080 --control-port 9180 >"$BATS_TEST_TMPDIR/ready" 2>&1 3>&- 4>&- &
-    sleep 0.5
+    until grep '^ready ' "$BATS_TEST_TMPDIR/ready"; do
+        kill -0 $! 2>/dev/null || break
+        sleep 0.1
+    done
     if kill -0 $! 2>/dev/null; then
         echo $! >"$BATS_FILE_TMPDIR/squatter"
     fi

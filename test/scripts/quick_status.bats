@@ -121,11 +121,11 @@ status_is() {
     sql "ALTER ROLE e2e_forwarder NOLOGIN" \
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'e2e_forwarder'" >/dev/null
     post "$FIXTURES/text.json"
-    wait_until 10 health_is degraded
+    wait_until 20 health_is degraded
     status_is warning 1
     has 'forwarder   degraded: it decides by the last rules' 'forwarder degraded'
     sql "ALTER ROLE e2e_forwarder LOGIN"
-    wait_until 15 health_is healthy
+    wait_until 30 health_is healthy
 }
 
 @test "critical: no function can be reached; the breaker that has opened is named" {
@@ -142,7 +142,7 @@ status_is() {
     new_step 35
     server -m immediate stop
     post "$FIXTURES/text.json"
-    wait_until 10 health_is degraded
+    wait_until 20 health_is degraded
     status_is outage 2
     has 'ROUTING CRITICAL: the database does not answer: connection to server' 'database    it does not answer: connection' \
         'Webhooks go on by the last rules' 'forwarder   degraded' 'its rules: 35 %, enabled'
@@ -152,7 +152,7 @@ status_is() {
     rows_wait() { typed quick-status | tr -s ' \n' ' ' | grep -E '[1-9][0-9]* log rows wait, the oldest for [0-9]+ s'; }
     wait_until 15 rows_wait
     server start
-    wait_until 15 health_is healthy
+    wait_until 30 health_is healthy
 }
 
 # shellcheck disable=SC2030,SC2031  # each test is a shell of its own
@@ -197,6 +197,7 @@ status_is() {
 }
 
 @test "a forwarder of another database is seen" {
+    wait_rules
     empty_database scripts_other
     sql "CREATE EXTENSION webhook_routing" "SELECT set_routing_enabled(true), update_routing_percentage(12.5)" >/dev/null
     run typed quick-status
@@ -213,9 +214,14 @@ status_is() {
 }
 
 @test "--watch shows it again and again" {
-    run timeout 3 env TERM=xterm "$REPOSITORY/scripts/quick-status.sh" --watch 0.3
-    equal "$status" 124
-    (($(grep -c '^webhook_routing 0' <<<"$output") >= 3))
+    local watcher ended=0
+    TERM=xterm "$REPOSITORY/scripts/quick-status.sh" --watch 0.3 >"$BATS_TEST_TMPDIR/screens" 2>&1 3>&- 4>&- &
+    watcher=$!
+    three() { (($(grep -c '^webhook_routing 0' "$BATS_TEST_TMPDIR/screens") >= 3)); }
+    wait_until 60 three
+    kill "$watcher"
+    wait "$watcher" || ended=$?
+    equal "$ended" 143
 }
 
 @test "a viewer may see all of it, and no phone number is in it" {
