@@ -48,8 +48,11 @@ trap 'rm -rf "$fetched"' EXIT
 cp "$REPOSITORY"/forwarder/page/{package.json,package-lock.json,.npmrc} "$fetched/"
 # npm keeps what it fetched in the caller's home, where there is one.
 [[ -w ${HOME:-/nonexistent} ]] || export npm_config_cache=$fetched/cache
+# A registry that does not answer is waited for where the build fails without it.
+retries=1
+[[ $mode != yes ]] || retries=4
 if ! (cd "$fetched" && npm ci --ignore-scripts --no-audit --no-fund --prefer-offline \
-    --fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-timeout=15000) >"$folder/npm.log" 2>&1; then
+    "--fetch-retries=$retries" --fetch-retry-mintimeout=1000 --fetch-timeout=15000) >"$folder/npm.log" 2>&1; then
     without_uplot "npm could not bring it, see $folder/npm.log"
 fi
 cp "$fetched/node_modules/uplot/dist/uPlot.iife.min.js" "$folder/uplot.js"

@@ -115,6 +115,20 @@ debian_root_remove() {
     rm -rf --one-file-system "$dir"
 }
 
+# debian_root_fetched DIR SUITE SCRIPT: by debootstrap, which asks a mirror that does not answer ten times within
+# a moment, and gives up; so it is called three times, the last time after half a minute
+debian_root_fetched() {
+    local pause
+    for pause in 5 25 0; do
+        debian_root_own debootstrap --variant=minbase "$2" "$1" "$(debian_root_mirror)" "$3" && return
+        ((pause)) || return 1
+        printf '%s\n' "debootstrap has failed; again in $pause s" >&2
+        sleep "$pause"
+        # What came half is not built upon.
+        find "$1" -mindepth 1 ! -path "$1/$DEBIAN_ROOT_MARK" -delete
+    done
+}
+
 # debian_root_bootstrap DIR SUITE: a minimal one, which gets packages as this machine does
 debian_root_bootstrap() {
     local script=/usr/share/debootstrap/scripts/$2
@@ -122,7 +136,7 @@ debian_root_bootstrap() {
     [[ -e $script ]] || script=/usr/share/debootstrap/scripts/sid
     mkdir -p "$1"
     : >"$1/$DEBIAN_ROOT_MARK"
-    debian_root_own debootstrap --variant=minbase "$2" "$1" "$(debian_root_mirror)" "$script" || return
+    debian_root_fetched "$@" "$script" || return
     : >"$1/etc/apt/sources.list"
     debian_root_sources "$1" "$2"
     # How to reach the sources, and how old they may be.

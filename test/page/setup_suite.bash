@@ -11,7 +11,7 @@ setup_suite() {
     mkdir -p "$E2E_DIR/browser"
     cp "$REPOSITORY"/test/page/{package.json,package-lock.json,.npmrc} "$E2E_DIR/browser/"
     quietly "$E2E_DIR/npm.log" npm --prefix "$E2E_DIR/browser" ci --ignore-scripts --no-audit --no-fund \
-        --prefer-offline --fetch-retries=1
+        --prefer-offline --fetch-retries=4 --fetch-retry-mintimeout=2000
     cluster_open "$E2E_DIR/cluster"
     stage_install
     cluster_start fsync=off full_page_writes=off
