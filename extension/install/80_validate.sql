@@ -5,6 +5,7 @@ CREATE FUNCTION @extschema@.validate_routing_config()
 RETURNS TABLE (severity text, finding text, fix text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'		-- the bound of a partition is read as a text
 AS $function$
 DECLARE
 	config @extschema@.webhook_routing_config := @extschema@.get_current_routing_config();
