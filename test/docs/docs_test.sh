@@ -5,7 +5,8 @@
 #
 #   - every ```sql block of README.md and docs/ is run as typed by psql, one database a page, in which
 #     the extension and the roles that the text speaks of exist; a block that begins with CREATE
-#     EXTENSION gets an empty one; an error fails the block, unless "-- refused" is its first line
+#     EXTENSION gets an empty one; an error fails the block, unless its first line says which:
+#     "-- refused: ERROR <SQLSTATE>, <message>"
 #   - every line of a ```sh block must be one that a test is known to run (the lists below)
 #   - every relative link leads to a file, and to a heading in it where it names one
 #   - every group of scripts/test.sh has a row in test/README.md, every file of core/ and forwarder/ a word in
@@ -94,6 +95,13 @@ SELECT 'CREATE ROLE webhook_forwarder' WHERE to_regrole('webhook_forwarder') IS 
 SQL
 }
 
+# refused_as_said BLOCK OUTPUT: whether psql ended with the error of the block's first line
+refused_as_said() {
+    local said=${1%%$'\n'*}
+    said=${said#-- refused: ERROR }
+    [[ $2 == *"ERROR:  ${said%%, *}: ${said#*, }"* ]]
+}
+
 mapfile -t pages < <(find README.md CONTRIBUTING.md docs -name "*.md" | sort)
 for page in "${pages[@]}"; do
     new_database
@@ -105,9 +113,10 @@ for page in "${pages[@]}"; do
         if [[ $block == 'CREATE EXTENSION'* ]]; then
             new_database
         fi
-        output=$(psql -X -a -v ON_ERROR_STOP=1 -d "$DATABASE" <<<"$block" 2>&1) || status=$?
+        output=$(psql -X -a -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -d "$DATABASE" <<<"$block" 2>&1) || status=$?
         if [[ $block == '-- refused'* ]]; then
-            status=$((status == 0))
+            status=0
+            refused_as_said "$block" "$output" || status=1
         fi
         result "$status" "$page, SQL block $block_number" "$output"
     done < <(blocks sql "$page")
