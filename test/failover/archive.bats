@@ -13,7 +13,6 @@ setup_file() {
 
 teardown_file() {
     load helper
-    cluster_open "$E2E_DIR/cluster"
     PGDATABASE=archive at_db 2 "ALTER SUBSCRIPTION webhook_routing_archive DISABLE" || true
     pair_stop
 }

@@ -154,8 +154,11 @@ server_moved() {
     server 1 start
 }
 
+# pair_stop: forwarders, where there are any, and both servers are gone
 pair_stop() {
     local n
+    cluster_open "$E2E_DIR/cluster"
+    forwarders_stop
     for n in 1 2; do
         signal "$n" CONT
         lost "$n"
@@ -174,7 +177,7 @@ at() {
     "${@:2}"
 }
 
-# forwarders_start [ARGUMENT]...: both, and the balancer in front of them, which FORWARDER_URL then names
+# forwarders_start: both, the standby deciding for them, and the balancer in front, which FORWARDER_URL then names
 forwarders_start() {
     local n port
     printf '%s\n' "$TOKEN" >"$STACK/token"
@@ -185,8 +188,8 @@ forwarders_start() {
         cp "$STACK/token" "$STACK/forwarder$n/"
         port=$(free_port)
         printf '%s %s\n' "$port" "$(free_port $((port + 1)))" >"$STACK/forwarder$n/ports"
-        printf '%s\n' --app-secret-file "$STACK/app-secret" --database-url-file "$STACK/database-url" "$@" \
-            >"$STACK/forwarder$n/arguments"
+        printf '%s\n' --app-secret-file "$STACK/app-secret" --database-url-file "$STACK/database-url" \
+            --decide-server prefer-standby >"$STACK/forwarder$n/arguments"
         forwarder_again "$n"
     done
     for n in 1 2; do

@@ -6,13 +6,11 @@
 setup_file() {
     load helper
     pair_start failover_promotion
-    forwarders_start --decide-server prefer-standby
+    forwarders_start
 }
 
 teardown_file() {
     load helper
-    cluster_open "$E2E_DIR/cluster"
-    forwarders_stop
     pair_stop
 }
 
