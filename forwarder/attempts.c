@@ -45,11 +45,7 @@ uint64_t spool_decided(struct spool *spool, struct outcome *rows)
     segment->rows += count;
     segment->last_ticket = ++spool->last_ticket;
     if (segment->first_ticket == 0)
-    {
         segment->first_ticket = segment->last_ticket;
-        segment->began_us = spool->loop->now_us;
-        loop_arm(spool->loop, &spool->rest, segment->began_us + SPOOL_REST_US);
-    }
     spool_mark_dirty(spool, segment);
     return segment->last_ticket;
 }

@@ -136,7 +136,8 @@ static void process_say_signatures(const struct process *process)
     log_end(&line);
 }
 
-/* Sockets from outside, and ours for what they leave out. EX_OK, or what the process ends with. */
+/* Sockets from outside, and our own for webhooks where none came. EX_OK, or what the process ends
+ * with. */
 static int process_listen(struct process *process)
 {
     const struct options *options = &process->options;
@@ -148,10 +149,21 @@ static int process_listen(struct process *process)
          !listen_spread(&inherited, process->listeners, options->workers, problem, sizeof problem)))
         return fail(EX_CONFIG, problem);
     process->admin_fd = inherited.admin;
-    if ((inherited.admin < 0 && !listen_open("--admin-listen", options->admin_listen,
-                                             &process->admin_fd, 1, problem, sizeof problem)) ||
-        (inherited.count == 0 && !listen_open("--listen", options->listen, process->listeners,
-                                              options->workers, problem, sizeof problem)))
+    if (inherited.count == 0 && !listen_open("--listen", options->listen, process->listeners,
+                                             options->workers, problem, sizeof problem))
+        return fail(EX_UNAVAILABLE, problem);
+    return EX_OK;
+}
+
+/* Once the spool is ours: a forwarder that drains leaves the port of webhooks at once and keeps
+ * this one, for probes and scrapes, until just before it gives the spool back. */
+static int process_listen_admin(struct process *process)
+{
+    char problem[512];
+
+    if (process->admin_fd < 0 &&
+        !listen_open("--admin-listen", process->options.admin_listen, &process->admin_fd, 1,
+                     problem, sizeof problem))
         return fail(EX_UNAVAILABLE, problem);
     return EX_OK;
 }
@@ -275,6 +287,8 @@ static int process_serve(struct process *process)
     status = process_listen(process);
     if (status == EX_OK)
         status = process_open_spool(process);
+    if (status == EX_OK)
+        status = process_listen_admin(process);
     if (status != EX_OK)
         return status;
     process->admin.options = &process->options;
@@ -298,6 +312,7 @@ static int process_serve(struct process *process)
     return process_run(process);
 }
 
+/* The admin port first, then the spool, for which a successor waits: process_listen_admin(). */
 static void process_free(struct process *process)
 {
     status_close(process->admin.status);

@@ -2,10 +2,11 @@
  *
  * spool.c: a worker's segments: which one takes what, and when one can go.
  *
- * One segment is active: it takes DECIDEDs until it is full, fails, or has had nothing to keep for
- * a moment. An older one still takes the OUTCOMEs of its own attempts; room for them was kept, in
- * the file and in memory, when the DECIDED was taken. It is removed when no attempt of it is under
- * way and the database has all its rows.
+ * One segment is active: it takes DECIDEDs until it is full, fails, or is a moment old and has
+ * nothing to keep. (The first is made at the start, to see whether one can be made.) An older one
+ * still takes the OUTCOMEs of its own attempts; room for them was kept, in the file and in memory,
+ * when the DECIDED was taken. It is removed when no attempt of it is under way and the database has
+ * all its rows.
  *
  * When no new segment can be made, the spool is troubled: it takes nothing, and tries once a
  * second.
@@ -113,7 +114,7 @@ void spool_review(struct spool *spool, struct spool_segment *segment)
         return;
     if (segment == spool->active)
     {
-        if (segment->began_us == 0 || spool->loop->now_us < segment->began_us + SPOOL_REST_US)
+        if (spool->loop->now_us < segment->active_us + SPOOL_REST_US)
             return;
         spool->active = NULL;
     }
@@ -162,6 +163,8 @@ bool spool_activate(struct spool *spool)
         spool_become_troubled(spool, &trouble);
         return false;
     }
+    spool->active->active_us = spool->loop->now_us;
+    loop_arm(spool->loop, &spool->rest, spool->loop->now_us + SPOOL_REST_US);
     spool_append(spool, spool->active);
     spool_become_usable(spool);
     return true;
@@ -177,12 +180,12 @@ static void spool_retry(struct loop_timer *timer)
         (void) spool_activate(spool);
 }
 
-/* Once a second while the active segment holds records: an idle forwarder keeps none. */
+/* Once a second while a segment is active: an idle forwarder keeps none. */
 static void spool_rest(struct loop_timer *timer)
 {
     struct spool *spool = timer->owner;
 
-    if (spool->active == NULL || spool->active->began_us == 0)
+    if (spool->active == NULL)
         return;
     loop_arm(spool->loop, timer, spool->loop->now_us + SPOOL_REST_US);
     spool_review(spool, spool->active);

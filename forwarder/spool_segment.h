@@ -251,7 +251,7 @@ struct spool_segment
     size_t spilled;                      /* neither in memory nor stored */
     uint64_t first_ticket, last_ticket;
     uint64_t asked_ticket; /* written, and reported to the syncer */
-    uint64_t began_us;     /* when the first record came */
+    uint64_t active_us;    /* since when it takes DECIDEDs, on the loop's clock */
     bool dirty;            /* in the spool's list of what the turn writes */
     bool bad;              /* could not be written or synced: takes nothing and is not believed */
     bool unread;           /* left, and not read yet */
@@ -319,7 +319,7 @@ void replay_close(struct replay *replay);
  * ------------------------------------------------------------------------------------------ */
 
 #define LOST_RANGES 16
-#define SPOOL_REST_US 1000000 /* an active segment with nothing to keep goes after so long */
+#define SPOOL_REST_US 1000000 /* an active segment of this age goes once it has nothing to keep */
 
 struct spool
 {

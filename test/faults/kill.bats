@@ -179,9 +179,6 @@ nothing_is_pending() { [[ $(sql "SELECT count(*) FROM webhook_routing_pending") 
 # reconciled [OUTCOMES]: all has come to rest, and three memories agree; see reconcile.sql
 reconciled() {
     local findings
-    # Something comes after the last start: a forwarder to which nothing has come keeps its first segment.
-    wait_until 30 at_work
-    sleep 0.5
     load_stop
     wait_until 30 at_work
     wait_until 120 spool_is_empty || {

@@ -69,9 +69,6 @@ killed_at_each_moment() {
             forwarder_start "${@:2}"
         fi
     done
-    # Something comes to the last one: a forwarder to which nothing has come keeps its first segment.
-    post "$(text 'I need a job')" -H "X-Correlation-ID: moment-$n" -m 5
-    printf 'moment-%d client %s\n' "$n" "$status" >>"$file"
     echo "$kills kills"
     between "$kills" "$(($1 * 2 / 3))" "$1" 'kills'
     wait_until 10 no_segment

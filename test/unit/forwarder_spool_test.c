@@ -882,13 +882,18 @@ static void spilled_and_left(void **state)
     assert_int_equal(count_files("", SEGMENT_SUFFIX, NULL), 0);
 }
 
-/* An idle forwarder keeps no phone number on the disk for long; a new webhook finds it ready. */
+/* An idle forwarder keeps no segment, whether something has come to it or not; a new webhook finds
+ * it ready. */
 static void rests(void **state)
 {
     struct life life;
 
     (void) state;
     begin(&life);
+    assert_int_equal(count_files("", SEGMENT_SUFFIX, NULL), 1);
+    turn_for(&life, 1050);
+    assert_int_equal(count_files("", SEGMENT_SUFFIX, NULL), 0);
+    assert_true(spool_usable(life.spool));
     store(&life, attempt(&life, 1, 1));
     assert_int_equal(count_files("", SEGMENT_SUFFIX, NULL), 1);
     turn_for(&life, 1050);
