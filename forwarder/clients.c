@@ -102,13 +102,13 @@ static void client_notified(void *context, struct MHD_Connection *connection, vo
 __attribute__((format(printf, 2, 0))) static void
 clients_complain(void *context, const char *format, va_list arguments)
 {
-    struct worker *worker = context;
     char text[512];
     struct log_line line;
 
+    (void) context;
     vsnprintf(text, sizeof text, format, arguments);
     text[strcspn(text, "\r\n")] = '\0';
-    if (log_begin_limited(&line, LOG_DEBUG, EVENT_HTTP, "libmicrohttpd says", &worker->refusals))
+    if (log_begin_limited(&line, LOG_DEBUG, EVENT_HTTP, "libmicrohttpd says"))
     {
         log_text(&line, "detail", text);
         log_end(&line);

@@ -34,7 +34,7 @@ static void database_report_lost(struct database *database, const char *detail, 
     struct log_line line;
 
     if (log_begin_limited(&line, LOG_WARNING, EVENT_DATABASE_LOST,
-                          "a connection to the database broke or was given up", &database->limiter))
+                          "a connection to the database broke or was given up"))
         database_finish_report(database, &line, detail, mend);
 }
 
@@ -252,7 +252,8 @@ static void database_all_prepared(void *context, PGresult *result)
             log_number(&line, "server_version", PQserverVersion(database->connection));
             log_end(&line);
         }
-        database->became_ready(database->owner);
+        if (database->became_ready != NULL)
+            database->became_ready(database->owner);
     }
     PQclear(result);
 }
@@ -298,8 +299,7 @@ static void database_noticed(void *context, const PGresult *notice)
     struct database *database = context;
     struct log_line line;
 
-    if (!log_begin_limited(&line, LOG_INFO, EVENT_DATABASE_NOTICE, "the database has a remark",
-                           &database->limiter))
+    if (!log_begin_limited(&line, LOG_INFO, EVENT_DATABASE_NOTICE, "the database has a remark"))
         return;
     log_text(&line, "link", database->link);
     log_text(&line, "severity", PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED));

@@ -49,13 +49,13 @@ struct database_connector;
 
 struct database
 {
-    const char *link;    /* "decide" or "log", for messages */
+    const char *link;    /* its name for messages and metrics (METRIC_LINKS), or "status" */
     const char *session; /* target_session_attrs */
     const char *url;     /* NULL: libpq's environment */
     const struct database_statement *statements;
     size_t statement_count;
-    void (*became_ready)(void *owner);
-    void (*refused)(void *owner, const PGresult *error); /* a statement: NULL allowed */
+    void (*became_ready)(void *owner);                   /* NULL: nobody needs to know */
+    void (*refused)(void *owner, const PGresult *error); /* a statement; NULL: the same */
     void *owner;
     struct loop *loop;
 
@@ -74,7 +74,6 @@ struct database
     struct database_pending *ring;
     size_t ring_size;     /* a power of two */
     uint64_t first, next; /* places in the ring, ever growing */
-    struct log_limiter limiter;
     char given_up[256];      /* why it was condemned */
     const char *mend;        /* of that: what an operator does; NULL: nobody knows */
     struct log_lasting down; /* that it cannot be reached, and why */

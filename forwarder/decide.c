@@ -169,8 +169,7 @@ static void decide_without(struct request *request, enum log_event event, const 
 
     decide_forget(request);
     if (log_begin_limited(&line, LOG_WARNING, event,
-                          "the database does not decide: the last rules decide here",
-                          &request->worker->refusals))
+                          "the database does not decide: the last rules decide here"))
     {
         log_text(&line, "correlation_id", request->correlation_id);
         log_text(&line, "detail", why);

@@ -123,9 +123,8 @@ static void forward_report(const struct delivery *delivery, unsigned status, con
 {
     struct log_line line;
 
-    if (*why == '\0' ||
-        !log_begin_limited(&line, LOG_WARNING, EVENT_ATTEMPT_FAILED,
-                           "a function did not answer 2xx", &delivery->worker->failures))
+    if (*why == '\0' || !log_begin_limited(&line, LOG_WARNING, EVENT_ATTEMPT_FAILED,
+                                           "a function did not answer 2xx"))
         return;
     log_text(&line, "webhook", delivery->attempt.webhook);
     log_text(&line, "side", delivery->attempt.side);

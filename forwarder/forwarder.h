@@ -486,7 +486,6 @@ struct worker
     struct maintenance maintenance;
     struct metrics metrics;
     uint64_t published_us; /* gauges of it */
-    struct log_limiter refusals, failures, signatures;
 };
 
 /* Opens the connection for large bodies; false without memory. */

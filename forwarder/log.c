@@ -14,7 +14,7 @@
 
 #include "log.h"
 
-/* Lines a second of one limiter. */
+/* Lines a second of one event and thread. */
 #define LOG_LIMIT 5
 
 static const char *const LEVELS[] = {"debug", "info", "warning", "error", "info"};
@@ -30,6 +30,13 @@ static const char *const EVENTS[] = {
 static _Atomic int least_level = LOG_INFO;
 static bool to_journal;
 
+/* What this thread has written of each event within a second, and left out since its last line. */
+static _Thread_local struct
+{
+    uint64_t second;
+    unsigned written, suppressed;
+} limits[EVENT_COUNT];
+
 /* JOURNAL_STREAM is "DEVICE:INODE" of what systemd has connected (systemd.exec(5)). */
 void log_open(void)
 {
@@ -41,6 +48,7 @@ void log_open(void)
                  fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device &&
                  status.st_ino == inode;
     unsetenv("JOURNAL_STREAM");
+    memset(limits, 0, sizeof limits);
 }
 
 const char *log_event_word(enum log_event event)
@@ -216,24 +224,24 @@ static void log_suppressed(struct log_line *line, unsigned *suppressed)
 }
 
 bool log_begin_limited(struct log_line *line, enum log_level level, enum log_event event,
-                       const char *message, struct log_limiter *limiter)
+                       const char *message)
 {
     uint64_t second = (uint64_t) time(NULL);
 
-    if (second != limiter->second)
+    if (second != limits[event].second)
     {
-        limiter->second = second;
-        limiter->written = 0;
+        limits[event].second = second;
+        limits[event].written = 0;
     }
-    if (limiter->written >= LOG_LIMIT)
+    if (limits[event].written >= LOG_LIMIT)
     {
-        limiter->suppressed++;
+        limits[event].suppressed++;
         return false;
     }
     if (!log_begin(line, level, event, message))
         return false;
-    limiter->written++;
-    log_suppressed(line, &limiter->suppressed);
+    limits[event].written++;
+    log_suppressed(line, &limits[event].suppressed);
     return true;
 }
 

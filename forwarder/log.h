@@ -40,14 +40,6 @@ struct log_line
     char text[2048]; /* longer lines lose fields, never their end */
 };
 
-/* Keeps one kind of event from flooding: so many lines a second and thread of it, then a count. */
-struct log_limiter
-{
-    uint64_t second;
-    unsigned written;
-    unsigned suppressed;
-};
-
 /* Keeps a state that lasts from being told again and again: zeroed, none was told. */
 struct log_lasting
 {
@@ -58,8 +50,8 @@ struct log_lasting
 
 #define LOG_LASTING_S 60 /* between two lines about a state that has not changed */
 
-/* Finds out where stderr leads, and takes JOURNAL_STREAM out of the environment. Once, before any
- * thread and any line. */
+/* Finds out where stderr leads, and takes JOURNAL_STREAM out of the environment; what this thread
+ * has said counts against no limit. Once, before any thread and any line. */
 void log_open(void);
 void log_set_level(enum log_level level);
 bool log_parse_level(const char *text, int *level);
@@ -71,9 +63,10 @@ const char *log_event_word(enum log_event event);
  * people. */
 bool log_begin(struct log_line *line, enum log_level level, enum log_event event,
                const char *message);
-/* The same, at most five a second for one limiter; the next line says how many were left out. */
+/* The same, at most five a second of one event and thread; the next line of it says how many were
+ * left out. */
 bool log_begin_limited(struct log_line *line, enum log_level level, enum log_event event,
-                       const char *message, struct log_limiter *limiter);
+                       const char *message);
 /* The same for a state that lasts and is found again and again: once, once more whenever `what`
  * (NULL: "") is not what it was, and else every LOG_LASTING_S. Who sees it end zeroes `lasting`. */
 bool log_begin_lasting(struct log_line *line, enum log_level level, enum log_event event,

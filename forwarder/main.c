@@ -161,9 +161,8 @@ static int process_listen_admin(struct process *process)
 {
     char problem[512];
 
-    if (process->admin_fd < 0 &&
-        !listen_open("--admin-listen", process->options.admin_listen, &process->admin_fd, 1,
-                     problem, sizeof problem))
+    if (process->admin_fd < 0 && !listen_open("--admin-listen", process->options.admin_listen,
+                                              &process->admin_fd, 1, problem, sizeof problem))
         return fail(EX_UNAVAILABLE, problem);
     return EX_OK;
 }

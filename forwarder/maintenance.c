@@ -48,27 +48,25 @@ void maintenance_note_pending(const struct worker *worker)
     atomic_store(&last_pending_us, worker->loop.now_us);
 }
 
-/* The rest of a line about an error. */
-static void maintenance_explain(struct log_line *line, const PGresult *answer)
+static void maintenance_complain(enum log_event event, const char *message, const PGresult *answer)
 {
     const char *mend = retry_mend(database_sqlstate(answer));
+    struct log_line line;
 
-    log_text(line, "sqlstate", database_sqlstate(answer));
-    log_text(line, "detail", database_complaint(answer));
+    if (!log_begin_limited(&line, LOG_WARNING, event, message))
+        return;
+    log_text(&line, "sqlstate", database_sqlstate(answer));
+    log_text(&line, "detail", database_complaint(answer));
     if (mend != NULL)
-        log_text(line, "mend", mend);
-    log_end(line);
+        log_text(&line, "mend", mend);
+    log_end(&line);
 }
 
 static void maintenance_answered(void *context, PGresult *answer)
 {
-    struct worker *worker = context;
-    struct log_line line;
-
-    if (answer != NULL && PQresultStatus(answer) != PGRES_TUPLES_OK &&
-        log_begin_limited(&line, LOG_WARNING, EVENT_MAINTENANCE_FAILED, "routing_maintain() failed",
-                          &worker->failures))
-        maintenance_explain(&line, answer);
+    (void) context;
+    if (answer != NULL && PQresultStatus(answer) != PGRES_TUPLES_OK)
+        maintenance_complain(EVENT_MAINTENANCE_FAILED, "routing_maintain() failed", answer);
     PQclear(answer);
 }
 
@@ -101,16 +99,14 @@ static void maintenance_due(struct loop_timer *timer)
 /* A guard that the role may not call is told once for each connection, then left alone. */
 static void guard_refused(struct worker *worker, const PGresult *answer)
 {
-    struct maintenance *maintenance = &worker->maintenance;
-    struct log_line line;
+    bool forbidden = strcmp(database_sqlstate(answer), "42501") == 0;
 
-    maintenance->guard_forbidden = strcmp(database_sqlstate(answer), "42501") == 0;
-    if (log_begin_limited(&line, LOG_WARNING, EVENT_GUARD_FAILED,
-                          maintenance->guard_forbidden
-                              ? "routing_guard() is not allowed: nothing is rolled back by itself"
-                              : "routing_guard() failed",
-                          &worker->failures))
-        maintenance_explain(&line, answer);
+    worker->maintenance.guard_forbidden = forbidden;
+    maintenance_complain(EVENT_GUARD_FAILED,
+                         forbidden
+                             ? "routing_guard() is not allowed: nothing is rolled back by itself"
+                             : "routing_guard() failed",
+                         answer);
 }
 
 /* One row for each domain that has brought it about; hardly ever any. */
@@ -151,16 +147,6 @@ static void guard_due(struct loop_timer *timer)
 
 /* ---- the audit ---- */
 
-static void audit_refused(struct worker *worker, const PGresult *answer)
-{
-    struct log_line line;
-
-    if (log_begin_limited(&line, LOG_WARNING, EVENT_AUDIT_FAILED,
-                          "routing_sample_findings() failed: the sample ratio is not known",
-                          &worker->failures))
-        maintenance_explain(&line, answer);
-}
-
 /* NULL: the log is too long for it. */
 static void audit_answered(void *context, PGresult *answer)
 {
@@ -170,7 +156,9 @@ static void audit_answered(void *context, PGresult *answer)
         answer != NULL && PQresultStatus(answer) == PGRES_TUPLES_OK && PQntuples(answer) == 1;
 
     if (answer != NULL && !good)
-        audit_refused(worker, answer);
+        maintenance_complain(EVENT_AUDIT_FAILED,
+                             "routing_sample_findings() failed: the sample ratio is not known",
+                             answer);
     metric_set(&cells[METRIC_SAMPLE_FINDINGS], good && !PQgetisnull(answer, 0, 0)
                                                    ? strtoull(PQgetvalue(answer, 0, 0), NULL, 10)
                                                    : METRIC_UNKNOWN);

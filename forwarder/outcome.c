@@ -97,8 +97,7 @@ static void outcomes_cut(const struct delivery *delivery)
     struct log_line line;
 
     if (!log_begin_limited(&line, LOG_WARNING, EVENT_ITEMS_CUT,
-                           "a webhook holds more items than are logged",
-                           &delivery->worker->outcomes.limiter))
+                           "a webhook holds more items than are logged"))
         return;
     log_text(&line, "correlation_id", delivery->request->correlation_id);
     log_number(&line, "items", (int64_t) delivery->request->item_count);

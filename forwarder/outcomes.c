@@ -171,8 +171,7 @@ void outcomes_complain(struct worker *worker, const PGresult *answer, const char
     const char *mend = retry_mend(database_sqlstate(answer));
     struct log_line line;
 
-    if (!log_begin_limited(&line, LOG_WARNING, EVENT_LOG_BATCH_FAILED, message,
-                           &worker->outcomes.limiter))
+    if (!log_begin_limited(&line, LOG_WARNING, EVENT_LOG_BATCH_FAILED, message))
         return;
     log_text(&line, "sqlstate", database_sqlstate(answer));
     log_text(&line, "detail", database_complaint(answer));

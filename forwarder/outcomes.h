@@ -105,7 +105,6 @@ struct outcomes
     uint64_t oldest_us; /* when the first row of the next batch was queued */
     struct loop_timer timer;
     struct rows rows;
-    struct log_limiter limiter;
 };
 
 extern const struct database_statement LOG_STATEMENTS[];

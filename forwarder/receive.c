@@ -151,8 +151,7 @@ static void receive_refuse_signature(struct request *request, enum signature_ver
     receive_refuse(request, REFUSAL_SIGNATURE, 401,
                    "the webhook is not signed with the app's secret");
     if (!log_begin_limited(&line, LOG_WARNING, EVENT_SIGNATURE_REFUSED,
-                           "a webhook was refused: no X-Hub-Signature-256, or not the right one",
-                           &request->worker->signatures))
+                           "a webhook was refused: no X-Hub-Signature-256, or not the right one"))
         return;
     log_text(&line, "signature", signature_verdict_name(verdict));
     log_text(&line, "correlation_id", request->correlation_id);

@@ -85,8 +85,7 @@ static void replay_complain(struct replay *replay, size_t place, size_t size, bo
                            kept ? "a part of a segment is unreadable: it is set aside, the rest is "
                                   "read"
                                 : "a part of a segment is unreadable, and could not be set aside; "
-                                  "the rest is read",
-                           &replay->limiter))
+                                  "the rest is read"))
         return;
     log_text(&line, "segment", replay->segment->name);
     log_number(&line, "place", (int64_t) place);
@@ -116,8 +115,7 @@ static void replay_leave(struct spool *spool, const char *message, int error)
     struct spool_segment *segment = spool->replay.segment;
     struct log_line line;
 
-    if (log_begin_limited(&line, LOG_WARNING, EVENT_SPOOL_SEGMENT_LEFT, message,
-                          &spool->replay.limiter))
+    if (log_begin_limited(&line, LOG_WARNING, EVENT_SPOOL_SEGMENT_LEFT, message))
     {
         log_text(&line, "segment", segment->name);
         log_text(&line, "detail", error == 0 ? NULL : strerror(error));
@@ -306,8 +304,7 @@ static void replay_report(struct spool *spool)
     if (spool->wanted > 0 || replay->rows + replay->damaged == 0)
         return;
     if (log_begin_limited(&line, replay->damaged > 0 ? LOG_WARNING : LOG_INFO, EVENT_SPOOL_REPLAYED,
-                          "rows that waited in the spool are on their way to the database",
-                          &replay->limiter))
+                          "rows that waited in the spool are on their way to the database"))
     {
         log_number(&line, "rows", (int64_t) replay->rows);
         log_number(&line, "unknown", (int64_t) replay->unknown);

@@ -116,7 +116,7 @@ struct spool_segment *segment_adopt(struct spool_directory *directory, const cha
     return segment;
 }
 
-void segment_remove_file(struct spool_segment *segment, struct log_limiter *limiter)
+void segment_remove_file(const struct spool_segment *segment)
 {
     struct log_line line;
 
@@ -125,8 +125,7 @@ void segment_remove_file(struct spool_segment *segment, struct log_limiter *limi
     else if (log_begin_limited(
                  &line, LOG_WARNING, EVENT_SPOOL_NOT_REMOVED,
                  "a segment of the spool whose rows are stored cannot be removed; the "
-                 "next start will read it again, which does no harm",
-                 limiter))
+                 "next start will read it again, which does no harm"))
     {
         log_text(&line, "detail", strerror(errno));
         log_text(&line, "segment", segment->name);

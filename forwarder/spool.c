@@ -35,8 +35,7 @@ void spool_become_troubled(struct spool *spool, const struct spool_trouble *trou
     if (atomic_fetch_add(&spool->directory->troubled, 1) > 0 ||
         !log_begin_limited(&line, LOG_ERROR, EVENT_SPOOL_UNUSABLE,
                            "the spool cannot be used: decisions are committed in the database "
-                           "before they are acted upon",
-                           &spool->limiter))
+                           "before they are acted upon"))
         return;
     log_text(&line, "directory", spool->directory->path);
     log_number(&line, "segments", (int64_t) atomic_load(&spool->directory->segments));
@@ -56,8 +55,7 @@ static void spool_become_usable(struct spool *spool)
     spool->troubled = false;
     spool->stranded = true;
     if (atomic_fetch_sub(&spool->directory->troubled, 1) > 1 ||
-        !log_begin_limited(&line, LOG_INFO, EVENT_SPOOL_USABLE, "the spool can be used again",
-                           &spool->limiter))
+        !log_begin_limited(&line, LOG_INFO, EVENT_SPOOL_USABLE, "the spool can be used again"))
         return;
     log_text(&line, "directory", spool->directory->path);
     log_end(&line);
@@ -99,7 +97,7 @@ static void spool_drop(struct spool *spool, struct spool_segment *segment)
     bool removed = !segment->keep;
 
     if (removed)
-        segment_remove_file(segment, &spool->limiter);
+        segment_remove_file(segment);
     spool_unlink(spool, segment, removed);
 }
 
@@ -229,8 +227,7 @@ size_t spool_backlog(const struct spool *spool, int64_t *oldest_us)
     return rows;
 }
 
-struct spool *spool_open(struct spool_directory *directory, struct loop *loop, int number,
-                         void (*woken)(void *owner), void *owner)
+struct spool *spool_open(struct spool_directory *directory, struct loop *loop, int number)
 {
     struct spool *spool = calloc(1, sizeof *spool);
 
@@ -239,8 +236,6 @@ struct spool *spool_open(struct spool_directory *directory, struct loop *loop, i
     spool->directory = directory;
     spool->loop = loop;
     spool->number = number;
-    spool->woken = woken;
-    spool->owner = owner;
     spool->wait = directory->options->spool_sync;
     spool->dirty_end = &spool->dirty;
     spool->synced =

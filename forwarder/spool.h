@@ -83,10 +83,10 @@ enum spool_verdict
     SPOOL_LOST /* could not be written: the rows have to be made durable in another way */
 };
 
-/* number: of the worker, from 0; the first one reads what earlier forwarders have left. `woken` is
- * called on the loop when tickets have become durable between two turns. NULL without memory. */
+/* number: of the worker, from 0; the first one reads what earlier forwarders have left. The loop
+ * turns when tickets have become durable. NULL without memory. */
 MUST_CHECK struct spool *spool_open(struct spool_directory *directory, struct loop *loop,
-                                    int number, void (*woken)(void *owner), void *owner);
+                                    int number);
 /* Writes and syncs what is left; segments whose rows are not all stored stay for the next start. */
 void spool_close(struct spool *spool);
 
@@ -103,7 +103,7 @@ MUST_CHECK uint64_t spool_decided(struct spool *spool, struct outcome *rows);
 void spool_finished(struct spool *spool, struct outcome *rows);
 /* Writes what was appended; once a turn. */
 void spool_turn(struct spool *spool);
-/* To be asked after spool_turn(), or when `woken` was called, until it is another than WAITING. */
+/* To be asked in each turn, after spool_turn(), until it is another than WAITING. */
 enum spool_verdict spool_verdict(const struct spool *spool, uint64_t ticket);
 
 /* The row is in the database, or set aside, or its attempt was never made: nothing has to remember

@@ -148,7 +148,6 @@ struct syncer
     struct sync_file *first, **end;
     size_t queued;
     bool urgent, stop;
-    struct log_limiter limiter;
 };
 
 MUST_CHECK bool syncer_open(struct syncer *syncer, const int *directory);
@@ -284,7 +283,8 @@ MUST_CHECK bool segment_flush(struct spool_segment *segment);
 /* Reads up to `size` bytes at `place`; -1 with errno. */
 MUST_CHECK ssize_t segment_load(const struct spool_segment *segment, uint8_t *to, size_t size,
                                 size_t place);
-void segment_remove_file(struct spool_segment *segment, struct log_limiter *limiter);
+/* A file that cannot be removed is reported, and stays. */
+void segment_remove_file(const struct spool_segment *segment);
 /* The memory alone, the file stays; it is brought to the disk unless it has been removed. */
 void segment_free(struct spool_segment *segment, bool removed);
 
@@ -309,7 +309,6 @@ struct replay
     struct replay_entry *entries;
     size_t entry_count, entry_room, next_entry;
     size_t rows, unknown, damaged; /* since the last report */
-    struct log_limiter limiter;
 };
 
 void replay_close(struct replay *replay);
@@ -326,8 +325,6 @@ struct spool
     struct spool_directory *directory;
     struct loop *loop;
     int number;
-    void (*woken)(void *owner);
-    void *owner;
     struct spool_segment *first, *last;       /* oldest first */
     struct spool_segment *active;             /* takes DECIDEDs; NULL: the next one makes it */
     struct spool_segment *dirty, **dirty_end; /* written by the next turn, in this order */
@@ -347,7 +344,6 @@ struct spool
     struct loop_source synced;
     struct sync_post post;
     struct replay replay;
-    struct log_limiter limiter;
 };
 
 /* Makes the active segment; the spool is troubled when that fails. */

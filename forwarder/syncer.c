@@ -84,14 +84,13 @@ static void withdraw(struct sync_file *file)
 
 /* ---- the thread ---- */
 
-static void complain(struct syncer *syncer, int error)
+static void complain(int error)
 {
     struct log_line line;
 
     if (!log_begin_limited(&line, LOG_ERROR, EVENT_SPOOL_SYNC_FAILED,
                            "a segment of the spool could not be brought to the disk: it is closed, "
-                           "and its rows are kept in memory until the database has them",
-                           &syncer->limiter))
+                           "and its rows are kept in memory until the database has them"))
         return;
     log_text(&line, "detail", strerror(error));
     log_text(&line, "mend", "look for errors of the disk in the kernel's log");
@@ -120,7 +119,7 @@ static void serve(struct syncer *syncer, struct sync_file *file)
         pthread_mutex_unlock(&syncer->mutex);
         error = sync_now(syncer, file, file->named);
         if (error != 0)
-            complain(syncer, error);
+            complain(error);
         pthread_mutex_lock(&syncer->mutex);
         file->busy = false;
         file->named = true;

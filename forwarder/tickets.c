@@ -65,8 +65,7 @@ static void spool_write_failed(struct spool *spool, struct spool_segment *segmen
     else if (log_begin_limited(
                  &line, LOG_ERROR, EVENT_SPOOL_WRITE_FAILED,
                  "outcomes could not be written to the spool: they are kept in memory "
-                 "until the database has them",
-                 &spool->limiter))
+                 "until the database has them"))
     {
         log_text(&line, "detail", trouble.what);
         log_text(&line, "mend", trouble.mend);
@@ -140,7 +139,7 @@ static void spool_sync_failed(struct spool *spool, struct spool_segment *segment
 void spool_synced(struct loop_source *source, uint32_t events)
 {
     struct spool *spool = source->owner;
-    uint64_t before = spool->settled, done, count;
+    uint64_t done, count;
     struct sync_file *file;
     int error;
 
@@ -157,8 +156,6 @@ void spool_synced(struct loop_source *source, uint32_t events)
             spool_sync_failed(spool, segment, done == 0, error);
         spool_review(spool, segment);
     }
-    if (spool->settled > before)
-        spool->woken(spool->owner);
 }
 
 void spool_settle(struct spool *spool)

@@ -258,17 +258,6 @@ static bool worker_open_databases(struct worker *worker)
            database_open(&worker->log, &worker->loop, 64);
 }
 
-/* Rows are on the disk: the turn itself looks at what that means. */
-static void worker_spooled(void *owner)
-{
-    (void) owner;
-}
-
-static void worker_large_ready(void *owner)
-{
-    (void) owner;
-}
-
 bool worker_open_large(struct worker *worker)
 {
     struct database *large = &worker->decide_large;
@@ -278,7 +267,6 @@ bool worker_open_large(struct worker *worker)
     large->url = worker->secrets->database_url;
     large->statements = DECIDE_STATEMENTS;
     large->statement_count = DECIDE_STATEMENT_COUNT;
-    large->became_ready = worker_large_ready;
     large->stalled_us = worker->decide.stalled_us;
     large->owner = worker;
     return database_open(large, &worker->loop, 64);
@@ -290,8 +278,7 @@ static bool worker_open(struct worker *worker)
         !loop_watch(&worker->loop, &worker->wakeup, EPOLLIN))
         return false;
     worker->exhausted = MHD_create_response_from_buffer(0, (void *) "", MHD_RESPMEM_PERSISTENT);
-    worker->spool =
-        spool_open(worker->directory, &worker->loop, worker->number, worker_spooled, worker);
+    worker->spool = spool_open(worker->directory, &worker->loop, worker->number);
     return worker->exhausted != NULL && worker->spool != NULL && upstream_open(worker) &&
            outcomes_open(worker) && maintenance_open(worker) && worker_open_databases(worker) &&
            ruleset_open(worker) &&
