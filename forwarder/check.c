@@ -213,9 +213,10 @@ static void check_rights(const char *what, PGconn *connection)
     PGresult *answer = PQexec(
         connection,
         "SELECT e.extversion, current_user, (SELECT string_agg(DISTINCT p.proname, ', ')"
-        " FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = e.extnamespace AND p.proname IN"
+        " FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = e.extnamespace AND (p.proname IN"
         " ('route_decide', 'route_decide_items', 'routing_ruleset', 'store_routing_logs',"
-        " 'store_routing_pending', 'routing_maintain', 'routing_guard')"
+        " 'store_routing_pending', 'routing_maintain', 'routing_guard', 'routing_sample_findings')"
+        " OR p.proname LIKE 'webhook\\_routing\\_page\\_%')"
         " AND NOT pg_catalog.has_function_privilege(p.oid, 'EXECUTE'))"
         " FROM pg_catalog.pg_extension AS e WHERE e.extname = 'webhook_routing'");
     bool good = PQresultStatus(answer) == PGRES_TUPLES_OK;

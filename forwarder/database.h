@@ -72,8 +72,8 @@ struct database
     bool condemned;      /* to be dropped as soon as its results are read */
     uint64_t stalled_us; /* an answer later than this condemns it; 0: never */
     struct database_pending *ring;
-    size_t ring_size;     /* a power of two */
-    uint64_t first, next; /* places in the ring, ever growing */
+    size_t ring_size;        /* a power of two */
+    uint64_t first, next;    /* places in the ring, ever growing */
     char given_up[256];      /* why it was condemned */
     const char *mend;        /* of that: what an operator does; NULL: nobody knows */
     struct log_lasting down; /* that it cannot be reached, and why */
@@ -139,6 +139,10 @@ const char *database_url_problem(const char *url);
 /* ---- retry.c: pure but for chance ---- */
 
 #define RETRY_MOST_US 2000000u /* longest pause before a database is asked again */
+/* When forwarder and extension do not understand each other. */
+#define RETRY_MEND_VERSION                                                                         \
+    "give forwarder and extension one version: webhook-forwarder --version, and ALTER EXTENSION "  \
+    "webhook_routing UPDATE"
 
 /* Microseconds to wait after so many failures in a row. */
 uint64_t retry_pause(unsigned failures);

@@ -51,9 +51,8 @@ static void decide_carry_out(struct request *request, struct plan *plan, bool go
         plan_give_up(plan);
         if (plan->differs) /* never so with the engine here */
             decide_without(request, EVENT_ITEMS_DIFFER,
-                           "the database counts the items of a webhook otherwise: is the extension "
-                           "of another version?",
-                           NULL);
+                           "the database counts the items of a webhook otherwise",
+                           RETRY_MEND_VERSION);
         else
             reply_refuse(request, REFUSAL_ROOM, 503, "no room to log and deliver the webhook");
         return;
@@ -319,9 +318,8 @@ static bool decide_understood(struct request *request, const PGresult *answer,
         if (!decision_read(decide_row(answer, row), decided, version))
         {
             decide_without(request, EVENT_DECIDE_FAILED,
-                           "the database answered without a target, or in another form: is the "
-                           "extension of another version?",
-                           NULL);
+                           "the database answered without a target, or in another form",
+                           RETRY_MEND_VERSION);
             return false;
         }
     return true;

@@ -19,9 +19,9 @@
       "it has started, and where it really listens")                                               \
     X(SIGNATURES_OFF, "signatures_off", "warning", "mend",                                         \
       "it has no app secret: whoever reaches the port can post webhooks")                          \
-    X(FEW_FILES, "few_files", "warning", "open_files max_connections max_in_flight",               \
+    X(FEW_FILES, "few_files", "warning", "open_files max_connections max_in_flight mend",          \
       "the limit on open files allows fewer connections than the options: these count")            \
-    X(WORKER_FAILED, "worker_failed", "error", "",                                                 \
+    X(WORKER_FAILED, "worker_failed", "error", "mend",                                             \
       "a worker could not start; the process ends with 69")                                        \
     X(NOTIFY_FAILED, "notify_failed", "warning", "",                                               \
       "the service manager could not be told what goes on; the message says why")                  \

@@ -95,7 +95,7 @@
 
 #define URI_LIMIT 4096         /* longest request target that is looked at; beyond it 414 */
 #define HEADER_COUNT_LIMIT 128 /* header fields of one request; beyond it 431 */
-#define CORRELATION_LIMIT 128  /* bytes of a correlation id that is kept */
+#define CORRELATION_LIMIT 128  /* bytes of a client's correlation id; a longer one is not kept */
 #define NAME_LIMIT 128         /* bytes of a webhook name in a path */
 #define DISCARD_LIMIT                                                                              \
     (16 << 20)                 /* body bytes that are read and dropped for the sake of an answer */
@@ -205,7 +205,9 @@ MUST_CHECK bool uri_parameter(const char *query, const char *name, char *value, 
 void identity_make(uint8_t id[16]);
 /* 36 characters and a NUL. */
 void identity_print(const uint8_t id[16], char text[37]);
-/* Whether a client's correlation id is kept: 1..128 token characters (RFC 9110). Pure. */
+/* Whether a client's correlation id is kept, and so logged and passed on as it is: 1..128 token
+ * characters (RFC 9110), but for what could be a phone number (7..15 digits, E.164, with or without
+ * a +). Pure. */
 bool identity_is_correlation(const char *text);
 /* Microseconds since 1970, wall clock. */
 int64_t identity_now_us(void);
@@ -490,7 +492,7 @@ struct worker
 
 /* Opens the connection for large bodies; false without memory. */
 MUST_CHECK bool worker_open_large(struct worker *worker);
-/* Starts the thread; false when that is impossible. */
+/* Starts the thread; false when that is impossible, which the log says. */
 MUST_CHECK bool worker_start(struct worker *worker, int number, const struct options *options,
                              struct secrets *secrets, struct spool_directory *directory, int fd);
 void worker_give(struct worker *worker, enum worker_order order);

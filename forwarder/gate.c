@@ -3,7 +3,7 @@
  * gate.c: the header gate. libmicrohttpd's parser is older than RFC 9112 and lets requests through
  * that another parser could read as something else; that difference is how requests are smuggled.
  * Everything doubtful is refused here, and the connection closed. What the gate cannot see (bytes
- * that the parser has dropped) is made harmless in forward.c, which builds every request to a
+ * that the parser has dropped) is made harmless in compose.c, which builds every request to a
  * function anew. Pure: no socket, no memory.
  */
 #include <string.h>

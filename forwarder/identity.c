@@ -58,10 +58,20 @@ void identity_print(const uint8_t id[16], char text[37])
     *text = '\0';
 }
 
+/* E.164: 15 digits at most; one of less than 7 reaches nobody. */
+static bool is_phone_number(const char *text)
+{
+    const char *digits = text + (*text == '+');
+    size_t count = strspn(digits, "0123456789");
+
+    return digits[count] == '\0' && count >= 7 && count <= 15;
+}
+
 bool identity_is_correlation(const char *text)
 {
     size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                  "!#$%&'*+-.^_`|~");
 
-    return length > 0 && length <= CORRELATION_LIMIT && text[length] == '\0';
+    return length > 0 && length <= CORRELATION_LIMIT && text[length] == '\0' &&
+           !is_phone_number(text);
 }

@@ -304,7 +304,6 @@ static int process_serve(struct process *process)
     process_say_signatures(process);
     if (!process_start_workers(process))
     {
-        log_plain(LOG_ERROR, EVENT_WORKER_FAILED, "a thread could not be started");
         process->failed = true;
         process_stop(process);
     }

@@ -87,7 +87,7 @@
     X(SPOOL_USABLE, gauge, NONE, PROCESS, METRICS_PREFIX "spool_usable", "",                       \
       "1: every worker can write to its spool.")                                                   \
     X(SPOOL_BYTES, gauge, BYTES, PROCESS, METRICS_PREFIX "spool_bytes", "",                        \
-      "Bytes of the segments on the disk; an idle forwarder has none.")                     \
+      "Bytes of the segments on the disk; an idle forwarder has none.")                            \
     X(SPOOL_LIMIT, gauge, BYTES, PROCESS, METRICS_PREFIX "spool_bytes_limit", "", "--spool-size.") \
     X(SPOOL_SEGMENTS, gauge, NONE, PROCESS, METRICS_PREFIX "spool_segments", "",                   \
       "Segments on the disk.")                                                                     \

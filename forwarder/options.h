@@ -28,8 +28,8 @@
     OPTION(listen, TEXT, "listen", "127.0.0.1:8080", "HOST:PORT", "",                              \
            "where webhooks arrive, unless systemd hands over sockets; port 0 takes any free one")  \
     OPTION(admin_listen, TEXT, "admin-listen", "127.0.0.1:9180", "HOST:PORT", "",                  \
-           "where /livez, /readyz, /metrics and /status answer, unless systemd hands over a socket called " \
-           "admin; keep it private")                                                                      \
+           "where /livez, /readyz, /metrics and /status answer, unless systemd hands over a socket " \
+           "called admin; keep it private")                                                        \
     OPTION(workers, COUNT, "workers", "1", "N", "",                                                \
            "threads that serve requests, each with connections of its own to the database")        \
     OPTION(path_prefix, TEXT, "path-prefix", "", "PATH", "",                                       \

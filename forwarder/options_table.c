@@ -36,8 +36,10 @@ const struct exit_status EXIT_STATUSES[] = {
     {EX_OK, "asked to stop, and everything in hand was finished"},
     {EX_USAGE, "wrong usage"},
     {EX_UNAVAILABLE, "cannot listen or start"},
-    {EX_IOERR, "cannot write the help"},
-    {EX_TEMPFAIL, "stopped with requests or log rows still in hand"},
+    {EX_IOERR, "cannot write what was asked for to stdout"},
+    {EX_TEMPFAIL,
+     "another forwarder keeps the spool directory, or stopped with requests or log rows "
+     "still in hand"},
     {EX_CONFIG, "a setting or a file it names is wrong"},
 };
 

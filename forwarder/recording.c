@@ -104,7 +104,6 @@ void recording_expired(struct delivery *delivery)
 static void recording_answered(void *context, PGresult *answer)
 {
     struct worker *worker = context;
-
     struct recording *recording = &worker->recording;
 
     recording->commit_refused = answer == NULL || PQresultStatus(answer) != PGRES_TUPLES_OK;

@@ -93,7 +93,7 @@ static void ruleset_adopt(struct worker *worker, const char *snapshot, size_t le
     if (ruleset == NULL)
     {
         ruleset_complain(worker, EVENT_RULESET_UNUSABLE, "the rules cannot be used", error.message,
-                         NULL);
+                         RETRY_MEND_VERSION);
         return;
     }
     route_ruleset_free(worker->ruleset);
@@ -307,9 +307,8 @@ void ruleset_refused(struct worker *worker, const char *sqlstate, const char *me
         return;
     ruleset_complain(worker, EVENT_EXTENSION_MISSING,
                      "the database has no extension webhook_routing, or an older one: everything "
-                     "goes to --default-target; run CREATE EXTENSION webhook_routing, or ALTER "
-                     "EXTENSION webhook_routing UPDATE",
-                     message, NULL);
+                     "goes to --default-target",
+                     message, retry_mend(sqlstate));
     route_ruleset_free(worker->ruleset);
     worker->ruleset = NULL;
     worker->ruleset_void = true;

@@ -63,6 +63,7 @@ void setup_files(struct options *options)
         log_number(&line, "open_files", (int64_t) limit.rlim_cur);
         log_number(&line, "max_connections", options->max_connections);
         log_number(&line, "max_in_flight", options->max_in_flight);
+        log_text(&line, "mend", "allow more open files: ulimit -n, or the unit's LimitNOFILE=");
         log_end(&line);
     }
 }

@@ -5,7 +5,7 @@
  * prefix of a front proxy; nothing is fetched from anywhere else.
  *
  * What is for the eye is in forwarder/page/page.css: no style and no script stands in the page, so
- * that the Content-Security-Policy (status.c) can forbid both.
+ * that the Content-Security-Policy (status_routes.c) can forbid both.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -305,6 +305,16 @@ static void worker_close(struct worker *worker)
     secrets_release(worker->secrets);
 }
 
+static void worker_complain(const char *message)
+{
+    struct log_line line;
+
+    if (!log_begin(&line, LOG_ERROR, EVENT_WORKER_FAILED, message))
+        return;
+    log_text(&line, "mend", "allow more memory, open files (ulimit -n) or threads (ulimit -u)");
+    log_end(&line);
+}
+
 static void *worker_run(void *argument)
 {
     struct worker *worker = argument;
@@ -318,7 +328,7 @@ static void *worker_run(void *argument)
     else
     {
         worker->failed = true;
-        log_plain(LOG_ERROR, EVENT_WORKER_FAILED, "a worker could not start");
+        worker_complain("a worker could not start");
         kill(getpid(), SIGTERM);
     }
     worker_close(worker);
@@ -362,6 +372,7 @@ bool worker_start(struct worker *worker, int number, const struct options *optio
     atomic_store(&worker->status.turned_us, loop_clock());
     if (pthread_create(&worker->thread, NULL, worker_run, worker) == 0)
         return true;
+    worker_complain("a thread could not be started");
     secrets_release(worker->secrets);
     close(worker->wakeup.fd);
     return false;

@@ -28,6 +28,11 @@ static void identities(void **state)
     assert_false(identity_is_correlation(""));
     assert_false(identity_is_correlation("a b"));
     assert_false(identity_is_correlation("a\"b"));
+    assert_false(identity_is_correlation("250788123456"));
+    assert_false(identity_is_correlation("+1234567"));
+    assert_true(identity_is_correlation("123456"));
+    assert_true(identity_is_correlation("1234567890123456"));
+    assert_true(identity_is_correlation("250788123456-1"));
     memset(long_one, 'a', sizeof long_one);
     long_one[CORRELATION_LIMIT + 1] = '\0';
     assert_false(identity_is_correlation(long_one));
