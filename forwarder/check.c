@@ -18,7 +18,7 @@
 
 #include "forwarder.h"
 #include "options_table.h"
-#include "spool_segment.h"
+#include "spool_inside.h"
 
 enum verdict
 {

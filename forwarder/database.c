@@ -17,50 +17,6 @@
 
 /* ---- losing and trying again ---- */
 
-static void database_finish_report(const struct database *database, struct log_line *line,
-                                   const char *detail, const char *mend)
-{
-    log_text(line, "link", database->link);
-    if (*detail != '\0')
-        log_text(line, "detail", detail);
-    if (mend != NULL)
-        log_text(line, "mend", mend);
-    log_end(line);
-}
-
-/* It was open. */
-static void database_report_lost(struct database *database, const char *detail, const char *mend)
-{
-    struct log_line line;
-
-    if (log_begin_limited(&line, LOG_WARNING, EVENT_DATABASE_LOST,
-                          "a connection to the database broke or was given up"))
-        database_finish_report(database, &line, detail, mend);
-}
-
-/* It could not be opened, or does not know what is asked of it. */
-static void database_report_down(struct database *database, const char *detail, const char *mend)
-{
-    struct log_line line;
-
-    if (log_begin_lasting(&line, LOG_WARNING, EVENT_DATABASE_UNREACHABLE,
-                          "no connection to the database", detail, &database->down))
-        database_finish_report(database, &line, detail,
-                               mend != NULL ? mend : retry_mend_connection(detail));
-}
-
-/* Says why it is dropped: `detail` (NULL: why it was condemned). */
-static void database_report(struct database *database, const char *detail)
-{
-    char text[512];
-
-    log_flatten(text, sizeof text, detail == NULL ? database->given_up : detail);
-    if (database->state == DATABASE_READY)
-        database_report_lost(database, text, detail == NULL ? database->mend : NULL);
-    else
-        database_report_down(database, text, detail == NULL ? database->mend : NULL);
-}
-
 /* libpq closes the socket of a connection that breaks, and other threads open files meanwhile: only
  * a number that libpq still has is ours. */
 static void database_unwatch(struct database *database)
@@ -82,7 +38,7 @@ static void database_drop(struct database *database, const char *detail)
         database->failures = 0;
         database->down = (struct log_lasting){0};
     }
-    database_report(database, detail);
+    database_report_dropped(database, detail);
     database_unwatch(database);
     PQfinish(database->connection);
     database->connection = NULL;
@@ -238,20 +194,10 @@ static void database_all_prepared(void *context, PGresult *result)
 
     if (result != NULL && !database->condemned)
     {
-        struct log_line line;
-
         database->state = DATABASE_READY;
         database->ready_us = database->loop->now_us;
         database->connects++;
-        if (log_begin(&line, LOG_INFO, EVENT_DATABASE_READY,
-                      "a connection to the database is open"))
-        {
-            log_text(&line, "link", database->link);
-            log_text(&line, "host", PQhost(database->connection));
-            log_text(&line, "port", PQport(database->connection));
-            log_number(&line, "server_version", PQserverVersion(database->connection));
-            log_end(&line);
-        }
+        database_report_ready(database);
         if (database->became_ready != NULL)
             database->became_ready(database->owner);
     }
@@ -290,21 +236,6 @@ static bool database_prepare(struct database *database)
     }
     database->source.fd = PQsocket(connection);
     return database_sync(database, database_all_prepared, database);
-}
-
-/* What the server says beside an answer can hold anything, a row included: only its kind is told.
- */
-static void database_noticed(void *context, const PGresult *notice)
-{
-    struct database *database = context;
-    struct log_line line;
-
-    if (!log_begin_limited(&line, LOG_INFO, EVENT_DATABASE_NOTICE, "the database has a remark"))
-        return;
-    log_text(&line, "link", database->link);
-    log_text(&line, "severity", PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED));
-    log_text(&line, "sqlstate", database_sqlstate(notice));
-    log_end(&line);
 }
 
 /* The connector's thread has finished, well or not. */

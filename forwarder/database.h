@@ -16,12 +16,27 @@
 #include "log.h"
 #include "loop.h"
 
+/* Types by pg_type.dat; their oids never change. */
+enum
+{
+    OID_BOOL = 16,
+    OID_BYTEA = 17,
+    OID_INT8 = 20,
+    OID_INT4 = 23,
+    OID_TEXT = 25,
+    OID_FLOAT8 = 701,
+    OID_TIMESTAMPTZ = 1184,
+    OID_NUMERIC = 1700,
+    OID_UUID = 2950
+};
+
+/* A statement that a link prepares when it opens; all of it lives as long as the link. */
 struct database_statement
 {
     const char *name;
     const char *sql;
     int parameters;
-    const Oid *types;
+    const Oid *types; /* of these; NULL: there are none */
 };
 
 /* Gets the answer of one query or sync, in order; owns the result. NULL: the connection broke, and
@@ -97,6 +112,14 @@ void database_turn(struct database *database);
 void database_abandon(struct database *database, uint64_t ticket);
 /* Drops the connection after this turn's answers and makes a new one. */
 void database_condemn(struct database *database, const char *why);
+
+/* ---- database_report.c: lines of the log, for database.c ---- */
+
+void database_report_ready(const struct database *database);
+/* It is dropped, before its state says so. `detail`: why; NULL: for what it was condemned. */
+void database_report_dropped(struct database *database, const char *detail);
+/* For PQsetNoticeReceiver(); `context` is the link. */
+void database_noticed(void *context, const PGresult *notice);
 
 /* ---- database_facts.c: nothing is changed ---- */
 

@@ -11,10 +11,9 @@
 #include <string.h>
 
 #include "forwarder.h"
+#include "text.h"
 
-#define LARGE_BODY ((size_t) 128 << 10)
-#define OID_BYTEA 17
-#define OID_TEXT 25
+#define LARGE_BODY ((size_t) 128 << 10) /* bytes; from this size on a body is asked about apart */
 
 static const Oid PAYLOAD_AND_NAME[] = {OID_BYTEA, OID_TEXT};
 
@@ -65,27 +64,19 @@ static void decide_carry_out(struct request *request, struct plan *plan, bool go
     }
 }
 
-static bool decide_has_reason(const struct decided *decided, route_reason reason)
-{
-    const char *name = route_reason_name(reason);
-
-    return decided->reason.length == strlen(name) &&
-           memcmp(decided->reason.data, name, decided->reason.length) == 0;
-}
-
 static bool decide_is_unknown(const struct decided *whole)
 {
-    return decide_has_reason(whole, ROUTE_REASON_UNKNOWN_WEBHOOK);
+    return text_is(whole->reason, route_reason_name(ROUTE_REASON_UNKNOWN_WEBHOOK));
 }
 
 /* ---- by the engine here ---- */
 
 static struct decided decided_here(const route_decision *decision, bool ruleless)
 {
-    const char *reason = route_reason_name(ruleless ? ROUTE_REASON_NO_CONFIG : decision->reason);
+    route_reason reason = ruleless ? ROUTE_REASON_NO_CONFIG : decision->reason;
     struct decided decided = {.webhook = decision->target->name,
                               .url = decision->target->url,
-                              .reason = {reason, strlen(reason)},
+                              .reason = text_of(route_reason_name(reason)),
                               .side = decision->side,
                               .bucket = ruleless ? -1 : decision->bucket,
                               .percentage = ruleless ? -1 : (int) decision->percentage};
@@ -95,8 +86,7 @@ static struct decided decided_here(const route_decision *decision, bool ruleless
         decided.fallback_webhook = decision->fallback->name;
         decided.fallback_url = decision->fallback->url;
     }
-    decided.domain = decision->domain != NULL ? decision->domain->name
-                                              : (route_text){"unknown", sizeof "unknown" - 1};
+    decided.domain = decision->domain != NULL ? decision->domain->name : text_of("unknown");
 #define TAKE(field)                                                                                \
     if (decision->field##_length > 0)                                                              \
     decided.field = (route_text){decision->field, decision->field##_length}
@@ -132,8 +122,7 @@ static void decide_here(struct request *request)
     int64_t version;
     const route_ruleset *ruleset = ruleset_last(request->worker, &version);
     bool ruleless = version == 0, named = request->uri.kind == URI_WEBHOOK && !ruleless;
-    route_text name = {named ? request->uri.webhook : NULL,
-                       named ? strlen(request->uri.webhook) : 0};
+    route_text name = text_of(named ? request->uri.webhook : NULL);
     const char *body = request->body.length > 0 ? request->body.data : "";
     route_decision decision;
     struct decided whole;
@@ -238,16 +227,13 @@ static route_text decide_row(const PGresult *answer, int row)
 static bool decide_agreed(const struct question *question)
 {
     const struct decided *whole = &question->decided;
-    bool mixed = decide_has_reason(whole, ROUTE_REASON_MIXED_BATCH), agreed = true;
+    bool mixed = text_is(whole->reason, route_reason_name(ROUTE_REASON_MIXED_BATCH)), agreed = true;
     struct decided item;
     int64_t version;
 
     for (int row = 0; agreed && row < PQntuples(question->items); row++)
-        agreed =
-            decision_read(decide_row(question->items, row), &item, &version) &&
-            version == question->version &&
-            (mixed || (item.webhook.length == whole->webhook.length &&
-                       memcmp(item.webhook.data, whole->webhook.data, whole->webhook.length) == 0));
+        agreed = decision_read(decide_row(question->items, row), &item, &version) &&
+                 version == question->version && (mixed || text_same(item.webhook, whole->webhook));
     return agreed;
 }
 

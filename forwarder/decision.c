@@ -10,13 +10,7 @@
 #include <string.h>
 
 #include "forwarder.h"
-
-/* Type oids by pg_type.dat; they never change. */
-#define OID_INT8 20
-#define OID_INT4 23
-#define OID_TEXT 25
-#define OID_NUMERIC 1700
-#define OID_UUID 2950
+#include "text.h"
 
 /*  X(CONSTANT, column, oid of its type) in the order of route_decide()'s OUT parameters, before the
  *  last */
@@ -153,11 +147,7 @@ static bool read_hundredths(route_text value, int *hundredths)
 
 static route_side side_of(route_text name)
 {
-    const char *unified = route_side_name(ROUTE_UNIFIED);
-
-    return name.length == strlen(unified) && memcmp(name.data, unified, name.length) == 0
-               ? ROUTE_UNIFIED
-               : ROUTE_LEGACY;
+    return text_is(name, route_side_name(ROUTE_UNIFIED)) ? ROUTE_UNIFIED : ROUTE_LEGACY;
 }
 
 bool decision_read(route_text row, struct decided *decided, int64_t *config_version)

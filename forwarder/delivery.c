@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "forwarder.h"
+#include "text.h"
 
 /* A deadline passed: what that means depends on the state alone. */
 static void delivery_expired(struct loop_timer *timer)
@@ -64,35 +65,25 @@ static void delivery_free(struct delivery *delivery)
     free(delivery);
 }
 
-/* Appends a text with its NUL to a buffer that has room for it; NULL stays NULL. */
-static const char *delivery_place(struct buffer *buffer, route_text text)
-{
-    char *place = buffer->data + buffer->length;
-
-    if (text.data == NULL)
-        return NULL;
-    memcpy(place, text.data, text.length);
-    place[text.length] = '\0';
-    buffer->length += text.length + 1;
-    return place;
-}
-
 /* Copies the texts of the decision that are needed later. */
 static bool delivery_keep(struct delivery *delivery, const struct decided *decided)
 {
     struct buffer *text = &delivery->text;
+    char *at;
     size_t size = decided->webhook.length + decided->url.length + decided->domain.length +
                   decided->reason.length + decided->fallback_webhook.length +
                   decided->fallback_url.length + 6;
 
     if (!buffer_reserve(delivery->worker, text, size))
         return false;
-    delivery->webhook = delivery_place(text, decided->webhook);
-    delivery->url = delivery_place(text, decided->url);
-    delivery->domain = delivery_place(text, decided->domain);
-    delivery->reason = delivery_place(text, decided->reason);
-    delivery->fallback_webhook = delivery_place(text, decided->fallback_webhook);
-    delivery->fallback_url = delivery_place(text, decided->fallback_url);
+    at = text->data;
+    delivery->webhook = text_place(&at, decided->webhook);
+    delivery->url = text_place(&at, decided->url);
+    delivery->domain = text_place(&at, decided->domain);
+    delivery->reason = text_place(&at, decided->reason);
+    delivery->fallback_webhook = text_place(&at, decided->fallback_webhook);
+    delivery->fallback_url = text_place(&at, decided->fallback_url);
+    text->length = (size_t) (at - text->data);
     delivery->side = decided->side;
     delivery->percentage = decided->percentage;
     return true;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "forwarder.h"
+#include "text.h"
 
 /* Compares digests, so that the time taken tells neither the content nor the length. */
 static bool same_token(const char *given, size_t length, const char *expected)
@@ -96,12 +97,10 @@ static void put_domains(struct text *text, const route_ruleset *ruleset)
     for (const route_domain *domain = next_enrolled(ruleset, NULL); domain != NULL;
          domain = next_enrolled(ruleset, domain))
     {
-        char name[ROUTE_MAX_NAME_LENGTH + 1];
+        char name[ROUTE_MAX_NAME_LENGTH + 1], *end = name;
 
-        memcpy(name, domain->name.data, domain->name.length);
-        name[domain->name.length] = '\0';
         put(text, comma, strlen(comma));
-        put_string(text, name);
+        put_string(text, text_place(&end, domain->name));
         comma = ", ";
     }
 }

@@ -12,7 +12,7 @@
 
 #include "log.h"
 #include "options_table.h"
-#include "route.h"
+#include "request.h"
 
 #define SPOOL_LEAST ((size_t) 4 << 20) /* two segments of the least size */
 
@@ -52,11 +52,6 @@ static bool known_server(const char *text)
 }
 
 /* ---- one setting ---- */
-
-static void *field_of(struct options *options, const struct option_row *row)
-{
-    return (char *) options + row->offset;
-}
 
 /* Makes `copy`, which may be NULL for want of memory, the text of the field. */
 static bool put_text(const char **field, char *copy, struct complaint *complaint)
@@ -118,7 +113,7 @@ static bool refuse(const struct option_row *row, const char *value, const char *
 static bool put(struct options *options, const struct option_row *row, const char *value,
                 const char *origin, struct complaint *complaint)
 {
-    void *field = field_of(options, row);
+    void *field = option_field(options, row);
     bool good = true;
 
     switch (row->kind)
@@ -176,7 +171,7 @@ static bool put_environment(struct options *options, const struct option_row *ro
     const char *value;
 
     if (row->kind == KIND_SECRET &&
-        !put_secret_value(field_of(options, row), getenv(row->variable), complaint))
+        !put_secret_value(option_field(options, row), getenv(row->variable), complaint))
         return false;
     option_variable(row, name, sizeof name);
     value = getenv(name);
@@ -190,7 +185,7 @@ static bool put_credential(struct options *options, const struct option_row *row
                            struct complaint *complaint)
 {
     const char *directory = getenv("CREDENTIALS_DIRECTORY");
-    struct secret *secret = field_of(options, row);
+    struct secret *secret = option_field(options, row);
     char name[128], path[4096], origin[160];
 
     if (secret->value != NULL || directory == NULL || *directory == '\0')
@@ -277,15 +272,6 @@ static bool check_address(const char *text, const char *flag, struct complaint *
            complain(complaint, "--%s: \"%s\" is no HOST:PORT (such as 127.0.0.1:8080)", flag, text);
 }
 
-/* Also harmless in a snapshot and in a URL. */
-static bool is_target_name(const char *text)
-{
-    size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                 ".-_");
-
-    return length > 0 && length <= ROUTE_MAX_NAME_LENGTH && text[length] == '\0';
-}
-
 static bool check_paths(const struct options *options, struct complaint *complaint)
 {
     const char *prefix = options->path_prefix, *url = options->functions_url, *problem;
@@ -316,9 +302,11 @@ static bool check_together(const struct options *options, struct complaint *comp
         return complain(complaint, "--log-batch is more than --log-queue can hold");
     if (options->spool_size < options->workers * SPOOL_LEAST)
         return complain(complaint, "--spool-size: at least 4MiB for each worker");
-    if (!is_target_name(options->default_target))
+    if (!uri_is_name(options->default_target, strlen(options->default_target)))
         return complain(
-            complaint, "--default-target: \"%s\" is no name of a function (letters, digits, . - _)",
+            complaint,
+            "--default-target: \"%s\" is no name of a function (letters, digits, - _ and, "
+            "but for the first, .)",
             options->default_target);
     if (options->max_body > options->max_buffer / options->workers)
         return complain(complaint,
@@ -362,7 +350,7 @@ void options_free(struct options *options)
 {
     for (size_t i = 0; i < OPTION_ROW_COUNT; i++)
     {
-        void *field = field_of(options, &OPTION_ROWS[i]);
+        void *field = option_field(options, &OPTION_ROWS[i]);
 
         if (OPTION_ROWS[i].kind == KIND_TEXT || OPTION_ROWS[i].kind == KIND_SERVER)
         {
@@ -378,44 +366,4 @@ void options_free(struct options *options)
             *secret = (struct secret){NULL, NULL};
         }
     }
-}
-
-/* ---- secrets, afterwards ---- */
-
-struct secret *options_secret(struct options *options, size_t index, const char **flag)
-{
-    for (size_t i = 0; i < OPTION_ROW_COUNT; i++)
-        if (OPTION_ROWS[i].kind == KIND_SECRET && index-- == 0)
-        {
-            *flag = OPTION_ROWS[i].flag;
-            return field_of(options, &OPTION_ROWS[i]);
-        }
-    return NULL;
-}
-
-/* Overwrites a variable where the kernel shows it (/proc/PID/environ), too. */
-static void hide_variable(const char *name)
-{
-    char *value = getenv(name);
-
-    if (value == NULL)
-        return;
-    explicit_bzero(value, strlen(value));
-    unsetenv(name);
-}
-
-void options_hide_environment(void)
-{
-    const char *password = getenv("PGPASSWORD");
-    char *copy = password == NULL ? NULL : strdup(password);
-
-    for (size_t i = 0; i < OPTION_ROW_COUNT; i++)
-        if (OPTION_ROWS[i].kind == KIND_SECRET)
-            hide_variable(OPTION_ROWS[i].variable);
-    /* libpq reads this one again for each connection: from a copy that only we see. */
-    if (copy == NULL)
-        return;
-    hide_variable("PGPASSWORD");
-    setenv("PGPASSWORD", copy, 1);
-    options_wipe(copy);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * options_secrets.c: files that hold a secret; read at the start, and again when main asks.
+ * options_secrets.c: secrets: files that hold them, read at the start and again when main asks, and
+ * the variables that held them, taken out of sight.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "options.h"
+#include "options_table.h"
 
 /* Longest content of a secret's file, in bytes. */
 #define SECRET_LIMIT 65536
@@ -107,4 +108,44 @@ char *options_read_secret(const char *path, char *message, size_t size)
         explicit_bzero(content, SECRET_LIMIT + 1);
     free(content);
     return NULL;
+}
+
+/* ---- afterwards ---- */
+
+struct secret *options_secret(struct options *options, size_t index, const char **flag)
+{
+    for (size_t i = 0; i < OPTION_ROW_COUNT; i++)
+        if (OPTION_ROWS[i].kind == KIND_SECRET && index-- == 0)
+        {
+            *flag = OPTION_ROWS[i].flag;
+            return option_field(options, &OPTION_ROWS[i]);
+        }
+    return NULL;
+}
+
+/* Overwrites a variable where the kernel shows it (/proc/PID/environ), too. */
+static void hide_variable(const char *name)
+{
+    char *value = getenv(name);
+
+    if (value == NULL)
+        return;
+    explicit_bzero(value, strlen(value));
+    unsetenv(name);
+}
+
+void options_hide_environment(void)
+{
+    const char *password = getenv("PGPASSWORD");
+    char *copy = password == NULL ? NULL : strdup(password);
+
+    for (size_t i = 0; i < OPTION_ROW_COUNT; i++)
+        if (OPTION_ROWS[i].kind == KIND_SECRET)
+            hide_variable(OPTION_ROWS[i].variable);
+    /* libpq reads this one again for each connection: from a copy that only we see. */
+    if (copy == NULL)
+        return;
+    hide_variable("PGPASSWORD");
+    setenv("PGPASSWORD", copy, 1);
+    options_wipe(copy);
 }

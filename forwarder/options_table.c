@@ -45,6 +45,11 @@ const struct exit_status EXIT_STATUSES[] = {
 
 const size_t EXIT_STATUS_COUNT = sizeof EXIT_STATUSES / sizeof *EXIT_STATUSES;
 
+void *option_field(struct options *options, const struct option_row *row)
+{
+    return (char *) options + row->offset;
+}
+
 void option_variable(const struct option_row *row, char *name, size_t size)
 {
     snprintf(name, size, "WEBHOOK_FORWARDER_%s", row->flag);

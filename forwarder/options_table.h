@@ -52,6 +52,8 @@ struct exit_status
 extern const struct exit_status EXIT_STATUSES[];
 extern const size_t EXIT_STATUS_COUNT;
 
+/* The setting's field, of the type of its kind (OPTION_TYPE_...). */
+void *option_field(struct options *options, const struct option_row *row);
 /* The environment variable of a setting: WEBHOOK_FORWARDER_ and the flag in capitals. */
 void option_variable(const struct option_row *row, char *name, size_t size);
 /* systemd's credential of a secret: its flag without `-file`. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "forwarder.h"
+#include "text.h"
 
 /* Texts of a row in the order in which outcome_make() places them. */
 enum
@@ -25,24 +26,6 @@ enum
 
 /* ---- one row ---- */
 
-/* Copies one text behind the others; an absent one stays NULL. */
-static const char *outcome_place(char **at, route_text text)
-{
-    char *place = *at;
-
-    if (text.data == NULL)
-        return NULL;
-    memcpy(place, text.data, text.length);
-    place[text.length] = '\0';
-    *at += text.length + 1;
-    return place;
-}
-
-static route_text text_of(const char *string)
-{
-    return (route_text){string, string == NULL ? 0 : strlen(string)};
-}
-
 /* What is not in `texts` is the caller's to fill in. */
 static struct outcome *outcome_make(const route_text texts[TEXTS])
 {
@@ -58,13 +41,13 @@ static struct outcome *outcome_make(const route_text texts[TEXTS])
     memset(outcome, 0, sizeof *outcome);
     at = outcome->text;
     identity_make(outcome->id);
-    outcome->webhook_name = outcome_place(&at, texts[WEBHOOK]);
-    outcome->domain = outcome_place(&at, texts[DOMAIN]);
-    outcome->reason = outcome_place(&at, texts[REASON]);
-    outcome->from_number = outcome_place(&at, texts[FROM]);
-    outcome->message_id = outcome_place(&at, texts[MESSAGE]);
-    outcome->message_type = outcome_place(&at, texts[TYPE]);
-    outcome->correlation_id = outcome_place(&at, texts[CORRELATION]);
+    outcome->webhook_name = text_place(&at, texts[WEBHOOK]);
+    outcome->domain = text_place(&at, texts[DOMAIN]);
+    outcome->reason = text_place(&at, texts[REASON]);
+    outcome->from_number = text_place(&at, texts[FROM]);
+    outcome->message_id = text_place(&at, texts[MESSAGE]);
+    outcome->message_type = text_place(&at, texts[TYPE]);
+    outcome->correlation_id = text_place(&at, texts[CORRELATION]);
     return outcome;
 }
 

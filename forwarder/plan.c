@@ -10,13 +10,7 @@
 #include <string.h>
 
 #include "forwarder.h"
-
-static bool text_is(route_text text, const char *string)
-{
-    return string == NULL ? text.data == NULL
-                          : text.data != NULL && text.length == strlen(string) &&
-                                memcmp(text.data, string, text.length) == 0;
-}
+#include "text.h"
 
 /* ---- beginning ---- */
 

@@ -11,16 +11,6 @@
 
 #include "forwarder.h"
 
-/* Type oids by pg_type.dat; they never change. */
-#define OID_BOOL 16
-#define OID_INT8 20
-#define OID_INT4 23
-#define OID_TEXT 25
-#define OID_FLOAT8 701
-#define OID_TIMESTAMPTZ 1184
-#define OID_NUMERIC 1700
-#define OID_UUID 2950
-
 /* Microseconds from 1970 to 2000, where PostgreSQL's time begins. */
 #define EPOCH_SHIFT_US 946684800000000
 

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "forwarder.h"
+#include "text.h"
 
 #define REFRESH_US 1000000
 #define PROBE_US 100000 /* between two questions to a suspect, or to a standby that is behind */
@@ -364,9 +365,8 @@ const route_ruleset *ruleset_last(const struct worker *worker, int64_t *version)
 void ruleset_target(const struct worker *worker, const char *name, uint64_t *timeout_us,
                     route_fallback_policy *policy)
 {
-    route_text text = {name, strlen(name)};
     const route_target *target =
-        worker->ruleset == NULL ? NULL : route_ruleset_find_target(worker->ruleset, text);
+        worker->ruleset == NULL ? NULL : route_ruleset_find_target(worker->ruleset, text_of(name));
 
     *timeout_us = target != NULL && target->timeout_ms != 0 ? (uint64_t) target->timeout_ms * 1000
                                                             : worker->options->attempt_timeout;

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "forwarder.h"
-#include "spool_segment.h"
+#include "spool_inside.h"
 
 #define RETRY_US 1000000 /* between two tries of a troubled spool */
 

@@ -9,16 +9,18 @@
  * next one: rows with an outcome as they are, rows without one as `outcome unknown`. A row that is
  * in the database already is not stored twice (same id, same time), so reading twice is harmless.
  *
- *     spool_directory.c  the directory: whose it is; stock.c: what is in it, how much may be
- *     spool.c            a worker's segments
- *     attempts.c         rows go into them, and leave
- *     tickets.c          the turn's write, and what the disk makes of it
- *     segment.c          one file: made, written, loaded, removed
- *     segment_header.c   its header and its name; pure
- *     record.c           rows to bytes and back; pure
- *     replay.c           rows out of segments that are not written any more
- *     aside.c            what could not be read, or stored
- *     syncer.c           a thread that brings what was written to the disk
+ *     spool.c            a worker's segments: which one takes what, and when one can go
+ *     spool_rows.c       rows go into them, and leave
+ *     spool_tickets.c    the turn's write, and what the disk makes of it
+ *     spool_replay.c     rows out of segments that are not written any more
+ *     spool_directory.c  the directory, and whose it is
+ *     spool_stock.c      what is in it, and how much there may be
+ *     spool_segment.c    one file: made, written, loaded, removed
+ *     spool_header.c     its header and its name; pure
+ *     spool_record.c     rows to bytes and back; pure
+ *     spool_aside.c      what could not be read, or stored
+ *     spool_syncer.c     a thread that brings what was written to the disk
+ *     spool_inside.h     what these share
  *
  * README.md tells how they work together.
  *

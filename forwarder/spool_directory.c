@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "spool_segment.h"
+#include "spool_inside.h"
 
 #define DEFAULT_DIRECTORY "/var/lib/webhook-forwarder"
 #define LOCK_PAUSE_US 20000 /* between two tries to get the lock */

@@ -10,7 +10,8 @@
 
 #include "forwarder.h"
 
-#define KEPT_US (IDLE_UPSTREAM_SECONDS * 1000000u)
+/* Idle for longer, a connection is not used again: its function may be closing it. */
+#define KEPT_US 2000000u
 /* Idle for longer, it is looked at once more before it is used: its end may have come in this turn.
  */
 #define DOUBTFUL_US 50000

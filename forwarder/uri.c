@@ -20,15 +20,13 @@ static const char *skip_authority(const char *target)
     return target + strcspn(target, "/?");
 }
 
-/* What a target may be called (extension/install/20_rules.sql): a dot is no beginning, so that no
- * name is a step in a path. */
-static bool is_name(const char *text, size_t length)
+bool uri_is_name(const char *text, size_t length)
 {
     for (size_t i = 0; i < length; i++)
         if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", text[i]) ==
             NULL)
             return false;
-    return length > 0 && length <= NAME_LIMIT && *text != '.';
+    return length > 0 && length <= ROUTE_MAX_NAME_LENGTH && *text != '.';
 }
 
 void uri_read(const char *target, const char *prefix, struct uri *uri)
@@ -46,7 +44,7 @@ void uri_read(const char *target, const char *prefix, struct uri *uri)
     if (length == 0 || (length == 1 && *path == '/'))
         /* "" is the root of a prefix, or of an absolute form without a path; "*" is neither */
         uri->kind = URI_ROOT;
-    else if (*path == '/' && is_name(path + 1, length - 1))
+    else if (*path == '/' && uri_is_name(path + 1, length - 1))
     {
         uri->kind = URI_WEBHOOK;
         memcpy(uri->webhook, path + 1, length - 1);

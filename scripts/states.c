@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * states.c: prints a table of states out of forwarder.h as Markdown: a picture (Mermaid) and what
- * each state means. scripts/states.sh puts it into forwarder/README.md.
+ * states.c: prints a table of states out of request.h or delivery.h as Markdown: a picture
+ * (Mermaid) and what each state means. scripts/states.sh puts it into forwarder/README.md.
  *
  *     build/states request
  */

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: PostgreSQL
 #
-# Draws the states of forwarder.h in forwarder/README.md: what stands there between
+# Draws the states of request.h and delivery.h in forwarder/README.md: what stands there between
 #
 #   <!-- states of a NAME -->
 #   <!-- end of states -->

@@ -232,7 +232,7 @@ static void check_fields(enum http_version version, const uint8_t *data, size_t 
 static void check_uri(const char *target, const char *prefix)
 {
     struct uri uri;
-    char path[2 * NAME_LIMIT];
+    char path[2 * ROUTE_MAX_NAME_LENGTH];
 
     uri_read(target, prefix, &uri);
     REQUIRE(*uri.query == '\0' || (uri.query > target && uri.query[-1] == '?'));

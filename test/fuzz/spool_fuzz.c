@@ -15,7 +15,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "../../forwarder/spool_segment.h"
+#include "../../forwarder/spool_inside.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -186,12 +186,12 @@ static void paths(void **state)
 
 static void long_names(void **state)
 {
-    char target[NAME_LIMIT + 4] = "/";
+    char target[ROUTE_MAX_NAME_LENGTH + 4] = "/";
 
     (void) state;
-    memset(target + 1, 'a', NAME_LIMIT);
+    memset(target + 1, 'a', ROUTE_MAX_NAME_LENGTH);
     assert_int_equal(kind(target, ""), URI_WEBHOOK);
-    target[NAME_LIMIT + 1] = 'a';
+    target[ROUTE_MAX_NAME_LENGTH + 1] = 'a';
     assert_int_equal(kind(target, ""), URI_UNKNOWN);
 }
 

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "../../forwarder/forwarder.h"
-#include "../../forwarder/spool_segment.h"
+#include "../../forwarder/spool_inside.h"
 
 #define TEXTS 7
 

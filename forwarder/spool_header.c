@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * segment_header.c: the header and the name of a segment; see spool_segment.h for the format. Pure.
+ * spool_header.c: the header and the name of a segment; see spool_inside.h for the format. Pure.
  */
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 #include "forwarder.h"
 #include "little_endian.h"
-#include "spool_segment.h"
+#include "spool_inside.h"
 
 /* ---- the header ---- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * aside.c: set-aside/, where somebody may look at what could not be read, or what the database
- * refused. Nothing here reads it.
+ * spool_aside.c: set-aside/, where somebody may look at what could not be read, or what the
+ * database refused. Nothing here reads it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "forwarder.h"
-#include "spool_segment.h"
+#include "spool_inside.h"
 
 #define ASIDE_MOST ((size_t) 64 << 20) /* bytes in it; beyond them nothing more is kept */
 

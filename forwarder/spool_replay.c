@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * replay.c: rows out of segments that nothing is written to any more, one segment at a time, a
- * slice in each call: its bytes are loaded, then its records looked at and each OUTCOME put beside
- * its DECIDED, then rows handed out.
+ * spool_replay.c: rows out of segments that nothing is written to any more, one segment at a time,
+ * a slice in each call: its bytes are loaded, then its records looked at and each OUTCOME put
+ * beside its DECIDED, then rows handed out.
  *
  * Two kinds of segments are read. Those of an earlier life: a DECIDED without an OUTCOME is an
  * attempt that the end of that life cut off, and its rows are stored with the unknown outcome. And
@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spool_segment.h"
+#include "spool_inside.h"
 
 #define LOAD_SLICE ((size_t) 1 << 20)  /* bytes of a file that one call reads */
 #define INDEX_SLICE ((size_t) 1 << 20) /* ... and looks at */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * tickets.c: the turn's write of a worker's spool, and what the disk makes of it. A ticket stands
- * for a DECIDED; it is durable when it has been written or, with --spool-sync wait, synced.
+ * spool_tickets.c: the turn's write of a worker's spool, and what the disk makes of it. A ticket
+ * stands for a DECIDED; it is durable when it has been written or, with --spool-sync wait, synced.
  *
  * A segment that cannot be written or synced is bad. It takes nothing more, tickets that it has not
  * made durable are lost, and its rows stay in memory until they are stored or written anew
- * (attempts.c).
+ * (spool_rows.c).
  */
 #include <errno.h>
 #include <unistd.h>
 
-#include "spool_segment.h"
+#include "spool_inside.h"
 
 /* ---- what became of a ticket ---- */
 

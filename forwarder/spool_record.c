@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * record.c: rows to bytes and back; see spool_segment.h for the format. Pure, and the place where a
- * file that anything may have happened to is read: no length in it is believed before the bytes
- * that it speaks of are known to be there, and no body before its checksum was right.
+ * spool_record.c: rows to bytes and back; see spool_inside.h for the format. Pure, and the place
+ * where a file that anything may have happened to is read: no length in it is believed before the
+ * bytes that it speaks of are known to be there, and no body before its checksum was right.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,8 @@
 
 #include "forwarder.h"
 #include "little_endian.h"
-#include "spool_segment.h"
+#include "spool_inside.h"
+#include "text.h"
 
 #define KIND_DECIDED 1
 #define KIND_OUTCOME 2
@@ -184,8 +185,7 @@ size_t record_put_outcome(const struct record_key *key, uint64_t place, uint8_t 
 struct row_view
 {
     const uint8_t *fixed;
-    const uint8_t *texts[ROW_TEXT_COUNT]; /* NULL: null */
-    size_t lengths[ROW_TEXT_COUNT];
+    route_text texts[ROW_TEXT_COUNT];
     size_t total; /* bytes of the texts with a NUL each */
 };
 
@@ -206,12 +206,14 @@ static bool view_row(struct row_view *view, const uint8_t **at, const uint8_t *e
     {
         size_t length = get16(lengths + (size_t) 2 * i);
 
-        view->texts[i] = length == NO_TEXT ? NULL : text;
-        view->lengths[i] = length == NO_TEXT ? 0 : length;
-        if ((size_t) (end - text) < view->lengths[i])
+        view->texts[i] = (route_text){NULL, 0};
+        if (length == NO_TEXT)
+            continue;
+        if ((size_t) (end - text) < length)
             return false;
-        text += view->lengths[i];
-        view->total += view->texts[i] == NULL ? 0 : length + 1;
+        view->texts[i] = (route_text){(const char *) text, length};
+        text += length;
+        view->total += length + 1;
     }
     *at = text;
     return true;
@@ -292,19 +294,6 @@ struct record record_read(const struct record_key *key, const uint8_t *data, siz
     return record;
 }
 
-/* Copies one text behind the others. */
-static const char *take_text(char **at, const uint8_t *text, size_t length)
-{
-    char *place = *at;
-
-    if (text == NULL)
-        return NULL;
-    memcpy(place, text, length);
-    place[length] = '\0';
-    *at += length + 1;
-    return place;
-}
-
 static struct outcome *make_row(const struct row_view *view)
 {
     struct outcome *row = malloc(sizeof *row + view->total);
@@ -324,7 +313,7 @@ static struct outcome *make_row(const struct row_view *view)
     row->bucket = (int) get32(at + 56);
     row->percentage = (int) get32(at + 60);
     row->routed_to = SIDES[at[64]];
-#define X(index, field) row->field = take_text(&text, view->texts[index], view->lengths[index]);
+#define X(index, field) row->field = text_place(&text, view->texts[index]);
     ROW_TEXTS(X)
 #undef X
     return row;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * attempts.c: rows of attempts go into a worker's segments, and leave them: stored, spilled, or for
- * a better segment when theirs has failed.
+ * spool_rows.c: rows of attempts go into a worker's segments, and leave them: stored, spilled, or
+ * for a better segment when theirs has failed.
  */
 #include <string.h>
 
-#include "spool_segment.h"
+#include "spool_inside.h"
 
 /* In the place of an attempt's first row: its OUTCOME is still to come. Places are multiples of 8.
  */

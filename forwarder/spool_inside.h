@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * spool_segment.h: what the files of the spool share among themselves; everybody else includes
+ * spool_inside.h: what the files of the spool share among themselves; everybody else includes
  * spool.h.
  *
  * A segment is a header of 64 bytes and records, all integers little-endian, each record at a
@@ -45,7 +45,7 @@
 #define RECORD_OUTCOME_MOST 200 /* bytes of the longest OUTCOME */
 
 /* ---------------------------------------------------------------------------------------------
- * record.c: pure
+ * spool_record.c: pure
  * ------------------------------------------------------------------------------------------ */
 
 /* What makes the records of one segment its own. */
@@ -90,7 +90,7 @@ MUST_CHECK struct outcome *record_rows(const uint8_t *data, size_t decided, size
                                        size_t *count);
 
 /* ---------------------------------------------------------------------------------------------
- * segment_header.c: pure
+ * spool_header.c: pure
  * ------------------------------------------------------------------------------------------ */
 
 enum segment_header_kind
@@ -109,7 +109,7 @@ void segment_name_of(const uint8_t id[16], char name[SEGMENT_NAME]);
 MUST_CHECK bool segment_parse_name(const char *name, uint8_t id[16]);
 
 /* ---------------------------------------------------------------------------------------------
- * syncer.c: one thread, for all workers
+ * spool_syncer.c: one thread, for all workers
  * ------------------------------------------------------------------------------------------ */
 
 struct spool_segment;
@@ -208,7 +208,7 @@ MUST_CHECK bool spool_directory_try(struct spool_directory *directory,
                                     struct spool_trouble *trouble);
 
 /* ---------------------------------------------------------------------------------------------
- * stock.c
+ * spool_stock.c
  * ------------------------------------------------------------------------------------------ */
 
 /* Whether nothing but what belongs to a spool is there. */
@@ -221,7 +221,7 @@ MUST_CHECK bool spool_directory_take(struct spool_directory *directory, size_t b
 void spool_directory_give(struct spool_directory *directory, size_t bytes);
 
 /* ---------------------------------------------------------------------------------------------
- * aside.c
+ * spool_aside.c
  * ------------------------------------------------------------------------------------------ */
 
 /* Keeps bytes as a file in set-aside/. */
@@ -229,7 +229,7 @@ MUST_CHECK bool spool_aside_bytes(struct spool_directory *directory, const char 
                                   const uint8_t *data, size_t size);
 
 /* ---------------------------------------------------------------------------------------------
- * segment.c: one file
+ * spool_segment.c: one file
  * ------------------------------------------------------------------------------------------ */
 
 struct spool_segment
@@ -289,7 +289,7 @@ void segment_remove_file(const struct spool_segment *segment);
 void segment_free(struct spool_segment *segment, bool removed);
 
 /* ---------------------------------------------------------------------------------------------
- * replay.c
+ * spool_replay.c
  * ------------------------------------------------------------------------------------------ */
 
 /* A DECIDED, and its OUTCOME or 0. */
@@ -360,7 +360,7 @@ void spool_review(struct spool *spool, struct spool_segment *segment);
 void spool_unlink(struct spool *spool, struct spool_segment *segment, bool removed);
 
 /* ---------------------------------------------------------------------------------------------
- * tickets.c
+ * spool_tickets.c
  * ------------------------------------------------------------------------------------------ */
 
 /* The turn writes what the segment has, and looks whether it is needed any more. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * syncer.c: the thread that brings segments to the disk, so that no worker ever waits for it. Files
- * stand in one queue, each at most once, in the order in which they were first asked for; what is
- * written while its file is being synced puts it there again. Grouped syncs begin SYNC_PAUSE_US
- * after the first file came; one that a webhook waits for begins at once, and takes with it all
- * that was written until then.
+ * spool_syncer.c: the thread that brings segments to the disk, so that no worker ever waits for it.
+ * Files stand in one queue, each at most once, in the order in which they were first asked for;
+ * what is written while its file is being synced puts it there again. Grouped syncs begin
+ * SYNC_PAUSE_US after the first file came; one that a webhook waits for begins at once, and takes
+ * with it all that was written until then.
  *
  * A file belongs to the thread from the moment when the worker releases it: it is closed here,
  * since closing the last descriptor of a removed file is what gives its blocks back, which takes
@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "spool_segment.h"
+#include "spool_inside.h"
 
 /* Half of what is promised, so that the sync itself has time. */
 #define SYNC_PAUSE_US 50000

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * segment.c: one file of the spool; see spool_segment.h for what is in it. It has its full size
- * from the beginning, so that a full disk shows when it is made and not when a function has been
- * called.
+ * spool_segment.c: one file of the spool; see spool_inside.h for what is in it. It has its full
+ * size from the beginning, so that a full disk shows when it is made and not when a function has
+ * been called.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "forwarder.h"
-#include "spool_segment.h"
+#include "spool_inside.h"
 
 /* ---- birth and death ---- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * stock.c: what is in the spool's directory, and how much there may be.
+ * spool_stock.c: what is in the spool's directory, and how much there may be.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "spool_segment.h"
+#include "spool_inside.h"
 
 /* ---- what is in a directory ---- */
 
