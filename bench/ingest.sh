@@ -18,7 +18,7 @@ while (($# > 0)); do
     --clients) clients=$2 ;;
     *)
         sed -n '4,8s/^# \{0,1\}//p' "$0"
-        exit 64
+        exit "$EX_USAGE"
         ;;
     esac
     shift 2
@@ -71,7 +71,7 @@ measure() { # $1: script
         pids+=($!)
     done
     for n in "${pids[@]}"; do
-        wait "$n" || { cat "$work"/out.* >&2; exit 70; }
+        wait "$n" || { cat "$work"/out.* >&2; exit "$EX_SOFTWARE"; }
     done
     cat "$work"/out.* | sed -n 's/.*NOTICE: *seconds //p' | sort -g | tail -n 1
     rm -f "$work"/out.*
@@ -125,7 +125,7 @@ run -c 'DROP SCHEMA routing_bench CASCADE' 2>/dev/null
 
 if ((after - before != total)); then
     echo "the rollups counted $((after - before)) of $total rows" >&2
-    exit 70
+    exit "$EX_SOFTWARE"
 fi
 awk -v total="$total" -v plain="$plain" -v stored="$log" -v batch="$batch" -v clients="$clients" 'BEGIN {
     printf "%d rows in batches of %d, %d client(s)\n", total, batch, clients

@@ -19,7 +19,7 @@ while (($# > 0)); do
     --writers) writers=$2 ;;
     *)
         sed -n '4,9s/^# \{0,1\}//p' "$0"
-        exit 64
+        exit "$EX_USAGE"
         ;;
     esac
     shift 2
@@ -132,7 +132,7 @@ check() {
     counted=$(run -c 'SELECT sum(requests) FROM webhook_routing_rollups')
     if ((logged != stored + days || counted != logged)); then
         echo "the log holds $logged of $((stored + days)) rows, the rollups counted $counted" >&2
-        exit 70
+        exit "$EX_SOFTWARE"
     fi
     run -c "SELECT format('%s log rows in %s, %s rollup rows in %s', $logged,
                 pg_size_pretty((SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('webhook_routing_logs'))),

@@ -17,7 +17,7 @@ while (($# > 0)); do
     --days) days=$2 ;;
     *)
         sed -n '4,8s/^# \{0,1\}//p' "$0"
-        exit 64
+        exit "$EX_USAGE"
         ;;
     esac
     shift 2

@@ -31,6 +31,7 @@ static uint64_t now_ms(void)
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
 }
+
 /* ---- delays ---- */
 
 static void timer_add(struct request *request)
@@ -131,29 +132,20 @@ static struct MHD_Response *response_from_file(const char *path)
     return MHD_create_response_from_fd64((uint64_t) about.st_size, file);
 }
 
-static enum MHD_Result function_answer(struct request *request)
+/* Dissolving the association sends RST at once; MHD's own close would begin with FIN. */
+static void send_reset(int fd)
+{
+    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+
+    connect(fd, &nowhere, sizeof nowhere);
+}
+
+static struct MHD_Response *response_of(const struct request *request)
 {
     const struct behaviour *answer = &request->answer;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    struct MHD_Response *response;
-    char plain[256];
     const char *body = answer->body;
-    enum MHD_Result result;
+    char plain[256];
 
-    if (answer->reset)
-    {
-        struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-
-        /* Dissolving the association sends RST at once; MHD's own close would begin with FIN. */
-        connect(info->connect_fd, &nowhere, sizeof nowhere);
-        return MHD_NO;
-    }
-    if (answer->raw != NULL)
-    {
-        send_raw(info->connect_fd, answer->raw);
-        return MHD_NO;
-    }
     if (body == NULL)
     {
         snprintf(plain, sizeof plain, "{\"function\":\"%.100s\",\"received\":%zu}",
@@ -161,13 +153,29 @@ static enum MHD_Result function_answer(struct request *request)
         body = plain;
     }
     if (answer->truncate)
-        response = MHD_create_response_from_callback(strlen(body), 4096, half_body,
-                                                     must(strdup(body)), free);
-    else if (answer->file != NULL)
-        response = response_from_file(answer->file);
-    else
-        response = MHD_create_response_from_buffer(strlen(body), (void *) (uintptr_t) body,
-                                                   MHD_RESPMEM_MUST_COPY);
+        return MHD_create_response_from_callback(strlen(body), 4096, half_body, must(strdup(body)),
+                                                 free);
+    if (answer->file != NULL)
+        return response_from_file(answer->file);
+    return MHD_create_response_from_buffer(strlen(body), (void *) (uintptr_t) body,
+                                           MHD_RESPMEM_MUST_COPY);
+}
+
+static enum MHD_Result function_answer(struct request *request)
+{
+    const struct behaviour *answer = &request->answer;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct MHD_Response *response;
+    enum MHD_Result result;
+
+    if (answer->reset)
+        send_reset(info->connect_fd);
+    else if (answer->raw != NULL)
+        send_raw(info->connect_fd, answer->raw);
+    if (answer->reset || answer->raw != NULL)
+        return MHD_NO;
+    response = response_of(request);
     MHD_add_response_header(response, "Content-Type",
                             answer->content_type == NULL ? "application/json"
                                                          : answer->content_type);

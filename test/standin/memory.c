@@ -245,6 +245,27 @@ static void journal_write(const struct request *request, const char *correlation
     fflush(journal);
 }
 
+/* Caller holds `lock`. Takes `headers` over. */
+static void remember(const struct request *request, const char *method, const char *path,
+                     char *headers, const char sha256[65])
+{
+    struct seen *seen = &recent[total_requests % RECENT_LIMIT];
+
+    seen_clear(seen);
+    seen->number = total_requests;
+    seen->function = request->function->name;
+    snprintf(seen->method, sizeof seen->method, "%s", method);
+    seen->path = must(strdup(path));
+    seen->headers = headers;
+    seen->size = request->size;
+    memcpy(seen->sha256, sha256, sizeof seen->sha256);
+    if (keep_bodies)
+    {
+        seen->body = must(malloc(request->size + 1));
+        memcpy(seen->body, request->size == 0 ? "" : request->body, request->size);
+    }
+}
+
 /* The body is complete: count it, remember it, and settle how it will be answered. */
 void record(struct request *request, const char *method, const char *path)
 {
@@ -271,26 +292,14 @@ void record(struct request *request, const char *method, const char *path)
     total_requests++;
     if (!count_only)
     {
-        struct seen *seen = &recent[total_requests % RECENT_LIMIT];
+        const char *function = request->function->name;
 
-        seen_clear(seen);
-        seen->number = total_requests;
-        seen->function = request->function->name;
-        snprintf(seen->method, sizeof seen->method, "%s", method);
-        seen->path = must(strdup(path));
-        seen->headers = headers.bytes;
-        seen->size = request->size;
-        memcpy(seen->sha256, sha256, sizeof sha256);
-        if (keep_bodies)
-        {
-            seen->body = must(malloc(request->size + 1));
-            memcpy(seen->body, request->size == 0 ? "" : request->body, request->size);
-        }
-        counted_add(&bodies, sha256, seen->function, sha256);
+        remember(request, method, path, headers.bytes, sha256);
+        counted_add(&bodies, sha256, function, sha256);
         if (correlation != NULL)
-            counted_add(&correlations, correlation, seen->function, sha256);
+            counted_add(&correlations, correlation, function, sha256);
         for (size_t i = 0; i < id_count; i++)
-            counted_add(&messages, ids[i], seen->function, sha256);
+            counted_add(&messages, ids[i], function, sha256);
     }
     request->answer = behaviour_take(request->function);
     if (request->answer.reset)

@@ -170,6 +170,15 @@ static void usage(FILE *to)
         to);
 }
 
+static void open_journal(const char *path)
+{
+    journal = fopen(path, "a");
+    if (journal != NULL)
+        return;
+    fprintf(stderr, "standin-functions: cannot write %s: %s\n", path, strerror(errno));
+    exit(EX_CANTCREAT);
+}
+
 static void options(int argc, char **argv)
 {
     static const struct option known[] = {
@@ -206,12 +215,7 @@ static void options(int argc, char **argv)
             keep_bodies = true;
             break;
         case 'j':
-            if ((journal = fopen(optarg, "a")) == NULL)
-            {
-                fprintf(stderr, "standin-functions: cannot write %s: %s\n", optarg,
-                        strerror(errno));
-                exit(EX_CANTCREAT);
-            }
+            open_journal(optarg);
             break;
         case 'h':
             usage(stdout);
@@ -227,29 +231,35 @@ static void options(int argc, char **argv)
     }
 }
 
-int main(int argc, char **argv)
+/* Limits, signals, and what the threads share. */
+static bool prepare(void)
 {
-    struct rlimit files;
-    struct MHD_Daemon *daemon, *control;
-    pthread_condattr_t monotonic;
-    pthread_t timer;
     struct sigaction on_stop = {.sa_handler = stop};
-    int listener, control_listener;
+    struct rlimit files;
+    pthread_condattr_t monotonic;
 
-    options(argc, argv);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)
     {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    if (pipe(wake_pipe) != 0)
-        return EX_OSERR;
     sigaction(SIGTERM, &on_stop, NULL);
     sigaction(SIGINT, &on_stop, NULL);
     signal(SIGPIPE, SIG_IGN);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&timer_wake, &monotonic);
+    return pipe(wake_pipe) == 0 && pthread_cond_init(&timer_wake, &monotonic) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct MHD_Daemon *daemon, *control;
+    pthread_t timer;
+    int listener, control_listener;
+
+    options(argc, argv);
+    if (!prepare())
+        return EX_OSERR;
 
     listener = listen_on(&port);
     control_listener = listen_on(&control_port);
