@@ -32,9 +32,9 @@ die() {
     exit "${2:-$EX_SOFTWARE}"
 }
 
-# wait_until SECONDS COMMAND...: until the command succeeds; fails when the time is over
+# wait_until SECONDS COMMAND...: until the command succeeds; fails when the time, or up to a second more, is over
 wait_until() {
-    local deadline=$((SECONDS + $1))
+    local deadline=$((SECONDS + $1 + 1)) # SECONDS has the fraction of a second that has begun
     shift
     until "$@" >/dev/null 2>&1; do
         ((SECONDS < deadline)) || return 1

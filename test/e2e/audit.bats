@@ -58,6 +58,8 @@ everything_comes_out_the_same() {
     sql "GRANT EXECUTE ON FUNCTION route_decide(bytea, text) TO e2e_forwarder"
     sql "UPDATE webhook_routing_domains SET percentage = NULL WHERE domain = 'jobs'"
     sql "SELECT update_routing_settings('{\"hash_salt\": 12}')" >/dev/null
+    wait_rules
+    settled
     post_all
     own_forwarder_stop
     (($(sql "SELECT count(DISTINCT config_version) FROM webhook_routing_logs") >= 3))

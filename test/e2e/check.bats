@@ -21,12 +21,13 @@ setup() {
     cluster_open "$E2E_DIR/cluster"
     PROGRAM=${FORWARDER:-$REPOSITORY/build/webhook-forwarder}
     HERE=$BATS_TEST_TMPDIR
+    wait_until 20 health_is healthy
 }
 
 # refused STATUS WORDS ARGUMENT...: that is how it ends, and what it says begins with
 refused() {
     local ended=0 said
-    said=$(PGOPTIONS='' timeout 20 "$PROGRAM" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --spool-directory "$HERE/spool" \
+    said=$(PGOPTIONS='' timeout 60 "$PROGRAM" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --spool-directory "$HERE/spool" \
         "${@:3}" 2>&1) || ended=$?
     equal "$ended" "$1" "status of ${*:3}"
     [[ $said == "webhook-forwarder: $2"* ]] || {
@@ -88,7 +89,7 @@ refused() {
 # checked STATUS [ARGUMENT]...: sets output
 checked() {
     local ended=0
-    output=$(DATABASE_URL=${URL:-$(cluster_url "$PGDATABASE" e2e_forwarder)} PGOPTIONS='' timeout 30 "$PROGRAM" --check-config \
+    output=$(DATABASE_URL=${URL:-$(cluster_url "$PGDATABASE" e2e_forwarder)} PGOPTIONS='' timeout 60 "$PROGRAM" --check-config \
         --listen "${LISTEN:-127.0.0.1:0}" --admin-listen 127.0.0.1:0 --functions-url http://127.0.0.1:1 \
         --spool-directory "${SPOOL:-$HERE/spool}" "${@:2}" 2>&1) || ended=$?
     printf '%s\n' "$output"

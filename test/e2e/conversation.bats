@@ -29,6 +29,7 @@ teardown() {
     if ! cluster_running; then
         cluster_server -l "$CLUSTER_HOME/postgres.log" start
     fi
+    sql "DROP TABLE IF EXISTS moving" # ends CALL move()
 }
 
 # says TEXT [SENDER]: a webhook that is answered 200, and is in the log
@@ -72,7 +73,7 @@ cluster_server() { as_cluster_user "$(pg_config --bindir)/pg_ctl" -D "$CLUSTER_H
     forwarder_start
     says "yes"
     cluster_server -m fast -l "$CLUSTER_HOME/postgres.log" restart
-    wait_until 15 health_is healthy
+    settled
     says "and then?"
     equal "$(went_to)" "wa-webhook-jobs wa-webhook-jobs wa-webhook-jobs"
 }
@@ -137,7 +138,7 @@ cluster_server() { as_cluster_user "$(pg_config --bindir)/pg_ctl" -D "$CLUSTER_H
     sql "CALL move()" 3>&- 4>&- &
     mover=$!
     has_moved() { [[ $(sql "SELECT domain FROM webhook_routing_conversations") == property ]]; }
-    wait_until 5 has_moved
+    wait_until 20 has_moved
     for _ in {1..300}; do
         post "$file"
         equal "$status" 200

@@ -6,7 +6,8 @@
 
 setup_file() {
     load helper
-    stack_start e2e_failure --breaker-failures 1000 --breaker-minimum 1000
+    # Each test has failures of its own, in a row: the breaker has tests of its own.
+    stack_start e2e_failure --breaker-failures 1000000 --breaker-minimum 1000000
 }
 
 teardown_file() {
@@ -22,6 +23,9 @@ setup() {
 }
 
 teardown() {
+    if [[ -s $BATS_TEST_TMPDIR/hanging ]]; then
+        kill -CONT "$(<"$BATS_TEST_TMPDIR/hanging")" || true
+    fi
     own_forwarder_stop
     sql "UPDATE webhook_routing_targets SET url = NULL, timeout_ms = DEFAULT, fallback_policy = DEFAULT
          WHERE url IS NOT NULL OR timeout_ms IS NOT NULL OR fallback_policy <> 'error'"
@@ -93,34 +97,35 @@ closed_port() { free_port 19000; }
 
 @test "unified is silent beyond its deadline: 504, once" {
     sql "UPDATE webhook_routing_targets SET timeout_ms = 300 WHERE name = 'wa-webhook-unified'"
-    behave 'name=wa-webhook-unified&delay_ms=3000'
+    behave 'name=wa-webhook-unified&delay_ms=4000'
     wait_rules
     local began=$EPOCHREALTIME
     post "$FIXTURES/text.json"
     local took=$(((${EPOCHREALTIME/./} - ${began/./}) / 1000))
+    # Not the answer that comes after 4 s.
     equal "$status" 504
-    ((took >= 250 && took < 2000))
-    equal "$(seen '.total')" 1
+    ((took >= 250 && took < 4000))
+    wait_seen .total 1
     wait_logged 1
     equal "$(attempts)" '1|wa-webhook-unified|unified|error|-|t'
 }
 
 @test "a function without a deadline of its own has --attempt-timeout" {
-    behave 'name=wa-webhook-unified&delay_ms=3000'
+    behave 'name=wa-webhook-unified&delay_ms=4000'
     own_forwarder --attempt-timeout 400ms
     wait_rules
     local began=$EPOCHREALTIME
     post "$FIXTURES/text.json"
     local took=$(((${EPOCHREALTIME/./} - ${began/./}) / 1000))
     equal "$status" 504
-    ((took >= 350 && took < 2000))
+    ((took >= 350 && took < 4000))
     wait_logged 1
     equal "$(attempts)" '1|wa-webhook-unified|unified|error|-|t'
 
     clean_sheet
     routing 100
     behave 'name=wa-webhook-unified&delay_ms=1000'
-    sql "UPDATE webhook_routing_targets SET timeout_ms = 3000 WHERE name = 'wa-webhook-unified'"
+    sql "UPDATE webhook_routing_targets SET timeout_ms = 9000 WHERE name = 'wa-webhook-unified'"
     wait_rules
     post "$FIXTURES/text.json"
     equal "$status" 200
@@ -148,19 +153,20 @@ closed_port() { free_port 19000; }
 
 @test "the deadline of all attempts together: the fallback has what is left of it" {
     local began took
-    sql "UPDATE webhook_routing_targets SET fallback_policy = 'any', timeout_ms = 600 WHERE name = 'wa-webhook-unified'"
-    behave 'delay_ms=3000'
-    own_forwarder --total-timeout 1s
+    sql "UPDATE webhook_routing_targets SET fallback_policy = 'any', timeout_ms = 1500 WHERE name = 'wa-webhook-unified'"
+    behave 'delay_ms=8000'
+    own_forwarder --total-timeout 3s
     wait_rules
     began=$EPOCHREALTIME
     post "$FIXTURES/text.json"
     took=$(((${EPOCHREALTIME/./} - ${began/./}) / 1000))
     equal "$status" 504
-    ((took >= 950 && took < 1600))
-    equal "$(seen '[.requests[].function] | join(" ")')" 'wa-webhook-unified wa-webhook-jobs'
+    ((took >= 2950 && took < 8000))
+    wait_seen '[.requests[].function] | join(" ")' 'wa-webhook-unified wa-webhook-jobs'
     wait_logged 2
     equal "$(attempts)" $'1|wa-webhook-unified|unified|error|-|t\n2|wa-webhook-jobs|legacy|error|-|t'
-    equal "$(sql "SELECT response_time_ms BETWEEN 300 AND 500 FROM webhook_routing_logs WHERE attempt = 2")" t
+    # The other half, and not all of it from its own beginning on.
+    equal "$(sql "SELECT response_time_ms < 2900 FROM webhook_routing_logs WHERE attempt = 2")" t
 }
 
 @test "no time is left for a fallback: there is none" {
@@ -170,7 +176,7 @@ closed_port() { free_port 19000; }
     wait_rules
     post "$FIXTURES/text.json"
     equal "$status" 504
-    equal "$(seen '[.requests[].function] | join(" ")')" wa-webhook-unified
+    wait_seen '[.requests[].function] | join(" ")' wa-webhook-unified
     wait_logged 1
     equal "$(attempts)" '1|wa-webhook-unified|unified|error|-|t'
 }
@@ -207,7 +213,7 @@ closed_port() { free_port 19000; }
     post "$FIXTURES/text.json"
     local took=$(((${EPOCHREALTIME/./} - ${began/./}) / 1000))
     equal "$status" 503
-    ((took < 1500))
+    ((took < 4000)) # one of the connect timeouts would be 5 s
     wait_logged 2
     equal "$(attempts | cut -d '|' -f 1,2,4)" $'1|wa-webhook-unified|error\n2|wa-webhook-jobs|error'
     behave 'refuse=0'
@@ -224,6 +230,7 @@ closed_port() { free_port 19000; }
         behave 'refuse=1'
         sleep 0.1
         behave 'refuse=0'
+        # Idle for longer than 50 ms, it is looked at before it is used.
         sleep 0.1
         post "$FIXTURES/text_property.json"
         equal "$status" 200 "round $round"
@@ -259,23 +266,24 @@ closed_port() { free_port 19000; }
 }
 
 @test "what the database quotes of a webhook in an error is not in the log; what mends it is" {
-    local before
+    local before until=$((SECONDS + 30))
     before=$(events decide_failed)
     # It then sends the parameters of a statement that fails: the body.
     sql "ALTER ROLE e2e_forwarder SET log_parameter_max_length_on_error = -1" \
         "REVOKE EXECUTE ON FUNCTION route_decide(bytea, text) FROM e2e_forwarder" \
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'e2e_forwarder'" >/dev/null
-    while (($(events decide_failed) == before)); do
+    while (($(events decide_failed) == before && SECONDS < until)); do
         post "$FIXTURES/text.json"
         [[ $status == 200 ]] || break
     done
     sql "ALTER ROLE e2e_forwarder RESET log_parameter_max_length_on_error" \
         "SELECT grant_routing_role('forwarder', 'e2e_forwarder')" >/dev/null
     equal "$status" 200
+    (($(events decide_failed) > before))
     equal "$(grep -c 'with parameters' "$STACK/forwarder.log")" 0 'lines that quote'
     equal "$(jq -r 'select(.event == "decide_failed") | .mend // empty' "$STACK/forwarder.log" | sort -u)" \
         "SELECT grant_routing_role('forwarder', '<role of the forwarder>')"
-    wait_until 10 health_is healthy
+    settled
 }
 
 @test "an answer that is too long and one that memory is too short for are told apart" {
@@ -310,13 +318,16 @@ closed_port() { free_port 19000; }
     equal "$status" 200
     echo "connected $(($(events database_ready) - before)) times"
     (($(events database_ready) - before <= 10))
-    wait_until 10 health_is healthy
+    settled
 }
 
-# unreachable URL: what the forwarder says of such a database in its first two seconds, mended how
+all_are_told() { (($(events database_unreachable) >= 3)); }
+
+# unreachable URL: what the forwarder says of such a database in its first tries, mended how
 unreachable() {
     EXPECTED_HEALTH=degraded own_forwarder --database-url-file <(printf '%s\n' "$1")
-    sleep 2
+    wait_until 20 all_are_told
+    sleep 2.5 # they are tried again within 2 s
     grep '"event":"database_unreachable"' "$STACK/forwarder.log" | jq -r '.link + ": " + .mend' | sort
     own_forwarder_end
 }
@@ -337,22 +348,25 @@ log_backend() {
          AND query LIKE '%store_routing_logs%'"
 }
 
+# hangs PROCESS: until it is told to go on, at the end of the test at the latest
+hangs() {
+    echo "$1" >"$BATS_TEST_TMPDIR/hanging"
+    kill -STOP "$1"
+}
+
 @test "a log connection that hangs: degraded after 5 s, still ready, and healthy when it goes on" {
     local backend
     serves
     wait_logged 1
     backend=$(log_backend)
-    kill -STOP "$backend"
+    hangs "$backend"
     serves
-    wait_until 12 health_is degraded || {
-        kill -CONT "$backend"
-        return 1
-    }
+    wait_until 20 health_is degraded
     ready_is 200
     serves
     kill -CONT "$backend"
     wait_logged 3
-    wait_until 5 health_is healthy
+    wait_until 20 health_is healthy
 }
 
 # bats test_tags=long
@@ -361,20 +375,18 @@ log_backend() {
     serves
     wait_logged 1
     backend=$(log_backend)
-    kill -STOP "$backend"
+    hangs "$backend"
     serves
-    wait_until 45 logged_are 2 || {
-        kill -CONT "$backend"
-        return 1
-    }
+    wait_until 60 logged_are 2
     kill -CONT "$backend"
-    sleep 1
+    ended() { [[ ! -e /proc/$backend ]]; }
+    wait_until 20 ended
     equal "$(logged)" 2
-    wait_until 5 health_is healthy
+    wait_until 20 health_is healthy
 }
 
 @test "database down: decided by the last rules, logged when it is back, and the handshake works" {
-    local down hand health ready
+    local down hand health=0 ready
     cluster_server() { as_cluster_user "$(pg_config --bindir)/pg_ctl" -D "$CLUSTER_HOME/data" -w -t 60 "$@"; }
     wait_rules
     cluster_server -m fast stop >/dev/null
@@ -382,11 +394,11 @@ log_backend() {
     down=$status
     hand=$(curl -s -G --data-urlencode hub.mode=subscribe --data-urlencode "hub.verify_token=$TOKEN" \
         --data-urlencode hub.challenge=77 "$FORWARDER_URL/")
-    health=$(curl -s "$FORWARDER_URL/" | jq -r .status)
+    wait_until 10 health_is degraded || health=$?
     ready=$(curl -s -o /dev/null -w '%{http_code}' "$ADMIN_URL/readyz")
     cluster_server -l "$CLUSTER_HOME/postgresql.log" start >/dev/null 3>&- 4>&-
     equal "$hand" 77
-    equal "$health" degraded
+    equal "$health" 0 'degraded'
     equal "$ready" 200
     equal "$down" 200
     equal "$(seen '"\(.total) \(.requests[-1].function)"')" '1 wa-webhook-unified'

@@ -58,7 +58,7 @@ untouched() {
 @test "health names the service and the routing in force" {
     routing 35
     in_force() { [[ $(curl -fs "$FORWARDER_URL/" | jq -c '.routing.percentage == 35 and .routing.enabled') == true ]]; }
-    wait_until 5 in_force
+    wait_until 20 in_force
     run -0 curl -fs "$FORWARDER_URL/"
     equal "$(jq -r '.service' <<<"$output")" webhook-traffic-router
     equal "$(jq -rc '.routing.domains' <<<"$output")" '["jobs","marketplace","property"]'
@@ -97,7 +97,7 @@ untouched() {
         printf 'GET /livez HTTP/1.1\r\nX: ' >&"$fd"
     done
     for _ in 1 2 3; do
-        equal "$(curl -s -m 5 "$ADMIN_URL/livez")" ok
+        equal "$(curl -s -m 8 "$ADMIN_URL/livez")" ok # a kept connection is patient for 10 s
     done
     for fd in "${kept[@]}"; do
         exec {fd}>&-

@@ -51,10 +51,14 @@ stack_start() {
     forwarder_start "$@"
 }
 
+# stack_stop: with BREAKERS=open a function may have been left alone by the file's forwarder. Else no test may
+# have had that: it would decide the way of the next one's webhooks, or not, by how fast the machine is.
 stack_stop() {
     forwarder_stop
-    lines_known "$STACK/forwarder.log"
     process_stop "$STACK/functions.pid"
+    lines_known "$STACK/forwarder.log"
+    [[ ${BREAKERS:-} == open ]] ||
+        equal "$(grep '"event":"breaker"' "$STACK/forwarder.log" || true)" '' 'breakers that outlive a test: --breaker-failures'
 }
 
 # functions_start [ARGUMENT]...
@@ -72,9 +76,7 @@ functions_start() {
 # forwarder_spawn [ARGUMENT]...: on the ports it had before, when it had any; waits for nothing
 forwarder_spawn() {
     FORWARDER_PORT=${FORWARDER_PORT:-$(free_port)}
-    ADMIN_PORT=${ADMIN_PORT:-$(free_port $((FORWARDER_PORT + 1)))}
-    export FORWARDER_PORT ADMIN_PORT
-    export FORWARDER_URL=http://127.0.0.1:$FORWARDER_PORT ADMIN_URL=http://127.0.0.1:$ADMIN_PORT
+    ports "$FORWARDER_PORT" "${ADMIN_PORT:-$(free_port $((FORWARDER_PORT + 1)))}"
     DATABASE_URL=$(cluster_url "$PGDATABASE" e2e_forwarder) PGOPTIONS='' process_start \
         "$STACK/forwarder.pid" "$STACK/forwarder.log" "${FORWARDER:-$REPOSITORY/build/webhook-forwarder}" \
         --listen "127.0.0.1:$FORWARDER_PORT" --admin-listen "127.0.0.1:$ADMIN_PORT" \
@@ -82,11 +84,16 @@ forwarder_spawn() {
         --spool-directory "$STACK/spool" "$@"
 }
 
-# forwarder_start [ARGUMENT]...: the same, and waits until it and the database are there, or until its
-# health is EXPECTED_HEALTH
+# What no test may depend on by accident: a machine that stands still for a moment makes the forwarder decide
+# by its last rules, or take a function for one that cannot be reached. Tests that are about these deadlines say
+# which they want.
+readonly PATIENT=(--decide-timeout 5s --connect-timeout 5s)
+
+# forwarder_start [ARGUMENT]...: the same, but patient, and waits until it and the database are there, or until
+# its health is EXPECTED_HEALTH
 forwarder_start() {
-    forwarder_spawn "$@"
-    wait_until 15 health_is "${EXPECTED_HEALTH:-healthy}" || {
+    forwarder_spawn "${PATIENT[@]}" "$@"
+    wait_until 30 health_is "${EXPECTED_HEALTH:-healthy}" || {
         tail -n 20 "$STACK/forwarder.log" >&2
         return 1
     }
@@ -98,6 +105,7 @@ own_stack() {
     mkdir "$BATS_TEST_TMPDIR/own"
     cp "$STACK/token" "$BATS_TEST_TMPDIR/own/"
     STACK=$BATS_TEST_TMPDIR/own
+    SHARED_PORTS=("$FORWARDER_PORT" "$ADMIN_PORT")
     unset FORWARDER_PORT ADMIN_PORT
 }
 
@@ -114,11 +122,18 @@ own_forwarder_stop() {
     fi
 }
 
-# own_forwarder_end: it stops, and leaves its place to another one
+# own_forwarder_end: it stops, and leaves its place to another one; the file's forwarder is meant again
 own_forwarder_end() {
     own_forwarder_stop
     rm -r "$BATS_TEST_TMPDIR/own"
     STACK=$BATS_FILE_TMPDIR
+    ports "${SHARED_PORTS[@]}"
+}
+
+# ports PORT ADMIN_PORT: where the forwarder that is meant listens
+ports() {
+    export FORWARDER_PORT=$1 ADMIN_PORT=$2
+    export FORWARDER_URL=http://127.0.0.1:$1 ADMIN_URL=http://127.0.0.1:$2
 }
 
 # lines_known LOG: each line of a forwarder is one of docs/reference/log-events.md: its event, its level,
@@ -139,7 +154,7 @@ events() { grep -c "\"event\":\"$1\"" "$STACK/forwarder.log" || true; }
 
 # wait_rules: until the forwarder has the rules that the database has now
 wait_rules() {
-    wait_until 10 grep -E "\"event\":\"ruleset\".*\"config_version\":$(sql "SELECT config_version FROM routing_ruleset()")[,}]" \
+    wait_until 20 grep -E "\"event\":\"ruleset\".*\"config_version\":$(sql "SELECT config_version FROM routing_ruleset()")[,}]" \
         "$STACK/forwarder.log"
 }
 
@@ -153,8 +168,50 @@ forwarder_stop() { process_stop "$STACK/forwarder.pid" 30; }
 
 forwarder_pid() { cut -d ' ' -f 1 "$STACK/forwarder.pid"; }
 
-# A clean sheet for the next test: routing as after CREATE EXTENSION but enabled, functions plain.
+# metric NAME [LABEL]...: what the forwarder shows of it, summed over all series that have these labels
+metric() {
+    local name=$1
+    shift
+    curl -fs "$ADMIN_URL/metrics" | awk -v name="$name" -v labels="$*" '
+        BEGIN { count = split(labels, wanted, " ") }
+        index($0, name) == 1 && substr($0, length(name) + 1, 1) ~ /[{ ]/ {
+            for (i = 1; i <= count && index($0, wanted[i]); i++);
+            if (i > count) sum += $NF
+        }
+        END { print sum + 0 }'
+}
+
+# metric_is N NAME [LABEL]...
+metric_is() { [[ $(metric "${@:2}") == "$1" ]]; }
+
+# at_rest SINCE: whether the forwarder, at a moment after SINCE (in microseconds), had nothing in hand and
+# nothing to store, and the database decides. A worker shows what it has at the end of a turn, ten times a second
+# at most; a request makes it turn.
+at_rest() {
+    local now
+    curl -fs -o /dev/null "$FORWARDER_URL/" || return
+    now=${EPOCHREALTIME/[.,]/}
+    curl -fs "$ADMIN_URL/metrics" | awk -v most=$((now - $1)) '
+        /^webhook_forwarder_(in_flight_webhooks|log_rows_waiting.*|deciding_locally) / { busy += $NF; seen++ }
+        /^webhook_forwarder_turn_age_seconds / { old = $NF * 1000000 >= most; seen++ }
+        END { exit busy || old || seen < 5 }'
+}
+
+# settled: until everything is stored that the forwarder has on its way, and the database decides
+settled() {
+    wait_until 30 at_rest "${EPOCHREALTIME/[.,]/}" || {
+        echo 'the forwarder does not come to rest:' >&2
+        curl -s "$ADMIN_URL/metrics" | grep -E '^webhook_forwarder_(in_flight_webhooks|log_rows_waiting|deciding_locally|turn_age)' >&2
+        return 1
+    }
+}
+
+# A clean sheet for the next test: what the one before has left is stored; routing as after CREATE EXTENSION but
+# enabled, functions plain.
 clean_sheet() {
+    if process_alive "$STACK/forwarder.pid"; then
+        settled
+    fi
     behave 'refuse=0'
     curl -fs -X POST "$CONTROL_URL/_standin/reset" >/dev/null
     routing 0
@@ -194,6 +251,16 @@ seen() { curl -fs "$CONTROL_URL/_standin/report?last=4096" | jq -r "$1"; }
 # serves: whether a webhook is answered 200
 serves() { post "$FIXTURES/text.json" && [[ $status == 200 ]]; }
 
+seen_is() { [[ $(seen "$1") == "$2" ]]; }
+# seen_at_least N: whether the functions have received so many requests, or more
+seen_at_least() { (($(seen .total) >= $1)); }
+
+# wait_seen JQ ANSWER: until that is the answer. Of a function that is given up, or not waited for, nobody knows
+# when it will have had the request.
+wait_seen() {
+    wait_until 20 seen_is "$@" || equal "$(seen "$1")" "$2" "functions: $1"
+}
+
 # header_seen NAME: of the last request that a function received; one line for each of that name
 header_seen() {
     curl -fs "$CONTROL_URL/_standin/report?last=1" |
@@ -230,7 +297,7 @@ logged_are() { [[ $(logged) == "$1" ]]; }
 
 # wait_logged N: until the log has so many rows; the forwarder stores them in batches
 wait_logged() {
-    wait_until 10 logged_are "$1" || {
+    wait_until 30 logged_are "$1" || {
         echo "the log has $(logged) rows, not $1" >&2
         return 1
     }

@@ -22,10 +22,11 @@ setup() {
 }
 
 teardown() {
+    opened 1000
     sql "DROP FUNCTION IF EXISTS slow_pending() CASCADE" "DROP FUNCTION IF EXISTS remark() CASCADE" \
         "ALTER TABLE webhook_routing_pending DROP CONSTRAINT IF EXISTS not_him"
     [[ -d $SPOOL ]] || rm -f "$SPOOL"
-    wait_until 10 health_is healthy
+    wait_until 30 health_is healthy
 }
 
 # A file in the place of the spool's directory. The spool notices when it makes its next segment.
@@ -36,29 +37,52 @@ spool_breaks() {
         post "$FIXTURES/text.json"
         health_is degraded
     }
-    wait_until 10 unusable
+    wait_until 20 unusable
+}
+
+# slow_commits: the n-th commit before a relay from now on waits until `opened N` has been said
+slow_commits() {
+    sql "CREATE SEQUENCE IF NOT EXISTS commits" "CREATE TABLE IF NOT EXISTS gate (opened bigint NOT NULL)" \
+        "INSERT INTO gate VALUES (0)" \
+        "CREATE FUNCTION slow_pending() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \$\$
+         DECLARE number bigint := nextval('public.commits');
+         BEGIN
+             WHILE number > (SELECT opened FROM public.gate) LOOP
+                 PERFORM pg_sleep(0.02);
+             END LOOP;
+             RETURN NULL;
+         END \$\$" \
+        "CREATE TRIGGER slow AFTER INSERT ON webhook_routing_pending FOR EACH STATEMENT
+         EXECUTE FUNCTION slow_pending()"
+}
+
+# opened N: such commits go on
+opened() {
+    if [[ $(sql "SELECT to_regclass('gate') IS NOT NULL") == t ]]; then
+        sql "UPDATE gate SET opened = $1"
+    fi
 }
 
 @test "a commit that takes longer than a webhook waits for it: what comes behind is not relayed before its own" {
-    local behind
+    local first behind
     serves
     spool_breaks
-    wait_until 10 logged_is_settled
+    wait_until 20 logged_is_settled
     clean_sheet
-    sql "CREATE FUNCTION slow_pending() RETURNS trigger LANGUAGE plpgsql
-         AS 'BEGIN PERFORM pg_sleep(3); RETURN NULL; END'" \
-        "CREATE TRIGGER slow AFTER INSERT ON webhook_routing_pending FOR EACH STATEMENT
-         EXECUTE FUNCTION slow_pending()"
+    slow_commits
     curl -s -o "$BATS_TEST_TMPDIR/first" -w '%{http_code}' --data-binary @"$FIXTURES/text.json" \
         "$FORWARDER_URL/" >"$BATS_TEST_TMPDIR/first.status" 3>&- &
-    sleep 2.3
+    first=$!
+    wait "$first"
     equal "$(cat "$BATS_TEST_TMPDIR/first.status")" 503
     post "$FIXTURES/text_property.json" 3>&- &
     behind=$!
     # The first commit ends in this time; the second one's takes longer than it waits, too.
+    sleep 0.3
+    opened 1
     wait "$behind"
     equal "$(seen .total)" 0 'webhooks at the functions'
-    sql "DROP FUNCTION slow_pending() CASCADE"
+    opened 1000
     wait_logged 2
     equal "$(sql "SELECT count(*) FROM webhook_routing_logs WHERE routed_to = 'error' AND http_status IS NULL")" 2
 }
@@ -69,7 +93,7 @@ logged_is_settled() { [[ $(sql "SELECT count(*) FROM webhook_routing_pending") =
     local i pids=()
     serves
     spool_breaks
-    wait_until 10 logged_is_settled
+    wait_until 20 logged_is_settled
     clean_sheet
     sql "ALTER TABLE webhook_routing_pending ADD CONSTRAINT not_him CHECK (from_number IS DISTINCT FROM '250788000666')"
     for i in 1 2 3 4 5 6 7 8; do
@@ -94,19 +118,19 @@ logged_is_settled() { [[ $(sql "SELECT count(*) FROM webhook_routing_pending") =
     mkdir -p "$spool/ruleset.new"
     chmod 700 "$spool"
     forwarder_start
-    wait_until 5 grep '"event":"ruleset_not_kept"' "$STACK/forwarder.log"
+    wait_until 20 grep '"event":"ruleset_not_kept"' "$STACK/forwarder.log"
     sleep 2.5
     equal "$(events ruleset_not_kept)" 1
     rmdir "$spool/ruleset.new"
-    wait_until 5 test -s "$spool/ruleset"
+    wait_until 20 test -s "$spool/ruleset"
 }
 
 @test "rules whose file is lost are kept again" {
     serves
     there() { [[ -s $SPOOL/ruleset ]]; }
-    wait_until 5 there
+    wait_until 20 there
     rm "$SPOOL/ruleset"
-    wait_until 5 there
+    wait_until 20 there
 }
 
 @test "what the database remarks is told by its kind alone" {
@@ -116,7 +140,7 @@ logged_is_settled() { [[ $(sql "SELECT count(*) FROM webhook_routing_pending") =
     post "$(text 'I need a job' 250788000777)"
     equal "$status" 200
     wait_logged 1
-    wait_until 5 grep '"event":"database_notice"' "$STACK/forwarder.log"
+    wait_until 20 grep '"event":"database_notice"' "$STACK/forwarder.log"
     equal "$(grep -c 250788000777 "$STACK/forwarder.log" || true)" 0
     equal "$(jq -c . <"$STACK/forwarder.log" | wc -l)" "$(wc -l <"$STACK/forwarder.log")" 'lines of JSON'
 }

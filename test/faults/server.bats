@@ -45,6 +45,7 @@ setup() {
 }
 
 teardown() {
+    load_stop
     room
     own_forwarder_stop
 }
@@ -59,7 +60,7 @@ server() {
 
 # forwarder ARGUMENT...: the test's own, which knows both servers
 forwarder() {
-    own_forwarder --database-url-file "$STACK/database-url" "$@"
+    own_forwarder --decide-timeout 100ms --database-url-file "$STACK/database-url" "$@"
     wait_rules
 }
 
@@ -75,41 +76,40 @@ room() { rm -f "$E2E_DIR/filler"; }
 @test "fault 11: the database's disk is full under load: decisions go on, the rows come when there is room" {
     own_disk
     forwarder
-    load_begin 1500 300
-    sleep 0.7
+    load_begin
     no_room
     failed() { grep '"sqlstate":"53100"' "$STACK/forwarder.log"; }
-    wait_until 4 failed
+    wait_until 30 failed
     ready_is 200
-    sleep 1
+    sleep 3
     room
     load_end
-    stored 1500
+    stored "$LOADED"
     one_side
-    wait_until 10 health_is healthy
+    wait_until 20 health_is healthy
 }
 
 @test "fault 11: no room for the write-ahead log, PANIC under load: decided by the last rules, nothing is lost" {
     own_disk
     forwarder
-    load_begin 1800 300
-    sleep 0.7
+    load_begin
     no_room
     # The segments that are there are used up, until one has to be made.
     panicked() {
         sql "SELECT pg_logical_emit_message(true, 'faults', 'x')" "SELECT pg_switch_wal()"
         grep PANIC "$CLUSTER_HOME/postgresql.log"
     }
-    wait_until 10 panicked
-    wait_until 3 health_is degraded
+    wait_until 30 panicked
+    wait_until 20 health_is degraded
     ready_is 200
+    sleep 3
     room
     back() { sql "SELECT 1" || server data start; }
-    wait_until 20 back
+    wait_until 60 back
     load_end
-    stored 1800
+    stored "$LOADED"
     one_side
-    wait_until 10 health_is healthy
+    wait_until 20 health_is healthy
 }
 
 # ---- two servers ----
@@ -130,7 +130,7 @@ caught_up() {
     local place
     place=$(sql "SELECT pg_current_wal_lsn()")
     replayed() { [[ $(at_standby "SELECT pg_last_wal_replay_lsn() >= '$place'") == t ]]; }
-    wait_until 10 replayed
+    wait_until 30 replayed
 }
 
 # links: those of the forwarder's links that lead to that server
@@ -142,16 +142,15 @@ links() {
 @test "fault 5: decisions of the standby, the log to the primary; the standby dies under load and comes back" {
     standby_made
     forwarder --decide-server prefer-standby
-    load_begin 1800 300
-    sleep 1
+    load_begin
     equal "$(links)" 'log maintenance' 'at the primary'
     equal "$(PGPORT=$STANDBY_PORT links)" decide 'at the standby'
     server standby -m immediate stop
     both_at_primary() { [[ $(links) == 'decide log maintenance' ]]; }
-    wait_until 5 both_at_primary
+    wait_until 20 both_at_primary
     server standby -o "-p $STANDBY_PORT" start
     load_end
-    stored 1800
+    stored "$LOADED"
     one_side
     equal "$(sql "SELECT count(DISTINCT routed_to) FROM webhook_routing_logs")" 2
 }
@@ -159,12 +158,11 @@ links() {
 @test "fault 5: primary and standby change places under load: the log finds the primary, nobody changes side" {
     standby_made
     forwarder
-    load_begin 2400 300
-    sleep 0.5
+    load_begin
     # The session that stores the log is told 25006; there is no server for it until the standby is promoted.
     sql "ALTER SYSTEM SET default_transaction_read_only = on" "SELECT pg_reload_conf()" >/dev/null
     read_only() { grep '"sqlstate":"25006"' "$STACK/forwarder.log"; }
-    wait_until 3 read_only
+    wait_until 20 read_only
     caught_up
     server data -m fast stop
     server standby promote
@@ -175,9 +173,9 @@ links() {
     equal "$(sql "SELECT pg_is_in_recovery()")" t
     load_end
     export PGPORT=$STANDBY_PORT
-    stored 2400
+    stored "$LOADED"
     one_side
-    wait_until 10 health_is healthy
+    wait_until 20 health_is healthy
     grep -F '"event":"database_ready"' "$STACK/forwarder.log" | grep -F '"link":"log"' | tail -n 1 | grep -F "\"port\":\"$STANDBY_PORT\""
     # A change at the new primary is in force.
     routing 100

@@ -11,6 +11,8 @@
 #   drip:MS:TEXT      one byte, then MS milliseconds, and so on; ends when the peer has closed
 #   pause:MS
 #   read:MS           until the peer closes, at most so long
+#   tell:PATH         makes that file
+#   until:PATH        until that file is there, or the peer closes; at most a minute
 #   end               nothing more will be sent (FIN), reading goes on
 #   reset             closes with an RST
 #
@@ -29,6 +31,7 @@ my $state = 'open';
 my $ended;
 $SIG{PIPE} = 'IGNORE';
 binmode STDOUT;
+$| = 1;
 
 socket(my $socket, PF_INET, SOCK_STREAM, 0) or die "socket: $!\n";
 if (@steps && $steps[0] =~ /^rcvbuf:(\d+)$/)
@@ -100,6 +103,12 @@ for my $step (@steps)
 	}
 	elsif ($step =~ /^pause:(\d+)$/) { sleep $1 / 1000 }
 	elsif ($step =~ /^read:(\d+)$/)  { take($1 / 1000) }
+	elsif ($step =~ /^tell:(.*)$/s) { open my $file, '>', $1 or die "$1: $!\n" }
+	elsif ($step =~ /^until:(.*)$/s)
+	{
+		my $most = time + 60;
+		take(0.02) until -e $1 || $state ne 'open' || time > $most;
+	}
 	elsif ($step eq 'end')           { shutdown $socket, 1 }
 	elsif ($step eq 'reset')
 	{

@@ -15,7 +15,7 @@ setup_file() {
 teardown_file() {
     load helper
     process_stop "$BATS_FILE_TMPDIR/prometheus.pid"
-    stack_stop
+    BREAKERS=open stack_stop
 }
 
 setup() {

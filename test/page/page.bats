@@ -27,7 +27,7 @@ setup_file() {
 
 teardown_file() {
     load ../e2e/helper
-    stack_stop
+    BREAKERS=open stack_stop
 }
 
 setup() {

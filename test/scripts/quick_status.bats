@@ -15,7 +15,7 @@ teardown_file() {
     load helper
     cluster_open "$E2E_DIR/cluster"
     cluster_running || server start
-    stack_stop
+    BREAKERS=open stack_stop
 }
 
 setup() {
