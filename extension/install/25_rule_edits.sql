@@ -211,7 +211,9 @@ BEGIN
 		NEW.domain ~ '^[a-z0-9][a-z0-9_-]{0,62}$' AND NEW.domain <> 'unknown',
 		'domain name'::text, NEW.domain,
 		'up to 63 small letters, digits, dashes and underscores, but not "unknown"'::text);
-	IF NOT EXISTS (SELECT FROM @extschema@.webhook_routing_targets t
+	-- NULL is refused by the column.
+	IF NEW.legacy_target IS NOT NULL AND
+	   NOT EXISTS (SELECT FROM @extschema@.webhook_routing_targets t
 					WHERE t.name = NEW.legacy_target) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('there is no target "%s"', NEW.legacy_target),
@@ -268,7 +270,8 @@ BEGIN
 		NEW.installed := false;
 	END IF;
 
-	IF NOT EXISTS (SELECT FROM @extschema@.webhook_routing_domains d WHERE d.domain = NEW.domain) THEN
+	IF NEW.domain IS NOT NULL AND
+	   NOT EXISTS (SELECT FROM @extschema@.webhook_routing_domains d WHERE d.domain = NEW.domain) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('there is no domain "%s"', NEW.domain),
 			HINT = format('INSERT INTO webhook_routing_domains (domain, legacy_target) VALUES (%L, ''...'');',
