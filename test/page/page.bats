@@ -66,6 +66,10 @@ look() { node "$REPOSITORY/test/page/browser.js" "$1"; }
     look phone
 }
 
+@test "at no width is anything wider than its sheet" {
+    look widths
+}
+
 @test "light and dark: every text has a contrast of 4.5" {
     look schemes
 }
@@ -203,6 +207,7 @@ waits() { ! page . >/dev/null; }
     sql "SELECT update_routing_percentage(61, 'and another')" >/dev/null
     an_hour 0.05
     look critical
+    look widths
 }
 
 @test "an open breaker is shown, with the errors that opened it" {

@@ -125,6 +125,18 @@ module.exports = {
         }
     },
 
+    // As wide as a tablet or a small window: no table is wider than its sheet, no sheet than the screen.
+    async widths(browser) {
+        for (let width = 480; width <= 1280; width += 50) {
+            await visit(browser, { viewport: { width, height: 900 } }, async (page) => {
+                const wider = await page.evaluate(() => [document.documentElement, ...document.querySelectorAll('section')]
+                    .filter((sheet) => sheet.scrollWidth > sheet.clientWidth + 1)
+                    .map((sheet) => `${sheet.id || 'page'}: ${sheet.scrollWidth} in ${sheet.clientWidth}`));
+                assert.deepEqual(wider, [], `at ${width}`);
+            });
+        }
+    },
+
     async schemes(browser) {
         for (const colorScheme of ['light', 'dark']) {
             await visit(browser, { colorScheme }, async (page) => {
