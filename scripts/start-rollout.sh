@@ -85,8 +85,13 @@ show_what_happens() {
     step 'then' "$first % of the senders of $domains, for at least $soak"
     step guard "$([[ $guard == t ]] && echo 'rolls back by itself' || echo 'off: nothing rolls back by itself')"
     sql -v first="$first" -P border=0 -P footer=off <<'EOT' | sed '/^ *$/d; s/^/  /'
+SELECT count(*) > 0 AS anybody FROM simulate_routing(:'first'::numeric, '1 day', true) WHERE to_unified > 0 \gset
+\if :anybody
 SELECT domain, senders AS "senders of a day", to_unified AS "will move to unified", stay AS "will stay"
   FROM simulate_routing(:'first'::numeric, '1 day', true) WHERE to_unified > 0;
+\else
+\echo 'senders     none of those whom the log has of a day will move'
+\endif
 EOT
 }
 

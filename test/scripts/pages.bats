@@ -124,7 +124,7 @@ new_machine() {
 as_typed() {
     case $1 in
         *start-rollout.sh*) there script -qec "$1" /dev/null <<<yes ;;
-        *--watch*) there timeout --foreground 4 bash -c "$1" || (($? == 124)) ;;
+        *--watch*) there timeout --foreground 10 bash -c "$1" || (($? == 124)) ;;
         *) there bash -c "$1" ;;
     esac
 }

@@ -82,6 +82,9 @@ in_force() { sql "SELECT percentage, enabled FROM get_current_routing_config()";
 }
 
 @test "who would move is told from the log" {
+    run typed start-rollout --dry-run
+    has 'senders     none of those whom the log has of a day will move'
+    has_not 'will move to unified'
     "$LOAD" --url "$FORWARDER_URL/" --requests 300 --domain jobs --senders 200 >/dev/null
     wait_logged 300
     run typed start-rollout --dry-run
