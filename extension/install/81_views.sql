@@ -115,7 +115,7 @@ CREATE VIEW @extschema@.webhook_routing_distribution AS
 	       round(100.0 * s.unified / s.requests - p.pct, 2) AS deviation,
 	       coalesce(s.requests, 0) AS requests,
 	       coalesce(s.unified, 0) AS unified,
-	       rpad(repeat('#', round(20.0 * s.unified / s.requests)::integer), 20, '.') AS share
+	       rpad(repeat('#', round(8.0 * s.unified / s.requests)::integer), 8, '.') AS share
 	  FROM planned p
 	  LEFT JOIN seen s ON s.domain = p.domain
 	 ORDER BY p.domain;
