@@ -108,6 +108,9 @@ if ! mkdir -p "$WORK" 2>/dev/null || [[ ! -w $WORK ]]; then
 fi
 readonly WORK LONG
 export LONG
+# What is said is compared with English, sorted by bytes, and a point is what separates a fraction.
+export LC_ALL=C.UTF-8
+unset LANGUAGE
 
 # However the script ends, its last line is the sum. A group that was not brought to its end (a
 # cluster that does not start, an interrupt) is one more failure.

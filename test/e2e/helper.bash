@@ -11,6 +11,10 @@
 # shellcheck source=scripts/lib/cluster.sh
 . "$REPOSITORY/scripts/lib/cluster.sh"
 
+# A file of tests is run by itself, too: what is said is compared with English, and a point separates a fraction.
+export LC_ALL=C.UTF-8
+unset LANGUAGE
+
 # shellcheck disable=SC2034  # for the test files
 readonly FIXTURES=$REPOSITORY/test/fixtures/payloads
 # shellcheck disable=SC2034
