@@ -111,8 +111,11 @@ outdated() {
 
 @test "any number of viewers cost the database one set of questions" {
     local before began took
-    curl -fs "$ADMIN_URL/status.json" >/dev/null
-    outdated
+    # With the second set the database counts the first, too, which may be that of a new session.
+    for _ in 1 2; do
+        curl -fs "$ADMIN_URL/status.json" >/dev/null
+        outdated
+    done
     before=$(asked)
     began=$EPOCHREALTIME
     curl -fsZ --parallel-max 40 "$ADMIN_URL/status.json?viewer=[1-40]" >"$BATS_TEST_TMPDIR/seen"
@@ -125,6 +128,8 @@ outdated() {
 
 @test "a database that does not answer in time is told of within a second, and what was known with its age" {
     local began
+    # Something is known already.
+    wait_until 20 eval '[[ $(page ".split | length") -gt 0 ]]'
     outdated
     psql -X -q -c 'BEGIN; LOCK TABLE webhook_routing_config IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60)' \
         >/dev/null 2>&1 3>&- 4>&- &
