@@ -5,7 +5,7 @@
  * out. Nobody has one for longer than ADMIN_PATIENCE_US without being answered, nor, where most are
  * taken, for longer than ADMIN_CROWDED_US; libmicrohttpd's own time-out only counts inactivity.
  *
- * Who waits for the database is left alone: that ends by itself (status.c).
+ * Who waits for the database is left alone: that ends by itself (status_viewers.c).
  */
 #include <stdlib.h>
 #include <sys/socket.h>

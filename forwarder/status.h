@@ -4,7 +4,8 @@
  * in five seconds whether customers are safe.
  *
  *     status_routes.c    the routes: what is known now, as the page, as JSON; the page's files
- *     status.c           asks the database, keeps what it said, lets viewers wait for it
+ *     status.c           asks the database, keeps what it said
+ *     status_viewers.c   lets viewers wait for that; what is shown
  *     status_gather.c    what the workers have published
  *     status_sections.c  what is asked, and which columns it has: one table
  *     status_view.c      what is shown, and how a value in it is found; pure
@@ -242,6 +243,9 @@ void status_offer(struct status *status, struct secrets *secrets);
 /* Once a turn of the loop, before admin_turn(). */
 void status_turn(struct status *status);
 void status_close(struct status *status);
+
+/* ---- status_viewers.c ---- */
+
 /* What there is to show now; of what the database said it holds what lives until the next turn. */
 void status_look(const struct admin *admin, struct status_view *view);
 /* For a route (admin.c): whether the page can be written now; otherwise the answer is being waited

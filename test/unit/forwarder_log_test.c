@@ -44,6 +44,24 @@ static void one_line(void **state)
     assert_string_equal(text, "abc");
 }
 
+/* An event that comes again and again is told some times a second, and hides no other. */
+static void limited(void **state)
+{
+    struct log_line line;
+    int told = 0;
+
+    (void) state;
+    log_open();
+    for (int i = 0; i < 100; i++)
+        told += log_begin_limited(&line, LOG_WARNING, EVENT_ATTEMPT_FAILED, "it failed");
+    assert_in_range(told, 5, 50); /* 5 a second: of one on any machine, of ten on a slow one */
+    assert_true(log_begin_limited(&line, LOG_WARNING, EVENT_GUARD_FAILED, "so did this"));
+    assert_null(memmem(line.text, line.length, "suppressed", 10));
+    log_open();
+    assert_true(log_begin_limited(&line, LOG_WARNING, EVENT_ATTEMPT_FAILED, "it failed"));
+    assert_null(memmem(line.text, line.length, "suppressed", 10));
+}
+
 /* A state that lasts is told once, then rarely, and again when it is another. */
 static void lasting(void **state)
 {
@@ -117,8 +135,8 @@ static void long_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json_strings), cmocka_unit_test(one_line),   cmocka_unit_test(lasting),
-        cmocka_unit_test(events),       cmocka_unit_test(long_lines),
+        cmocka_unit_test(json_strings), cmocka_unit_test(one_line), cmocka_unit_test(limited),
+        cmocka_unit_test(lasting),      cmocka_unit_test(events),   cmocka_unit_test(long_lines),
     };
 
     return cmocka_run_group_tests_name("forwarder_log", tests, NULL, NULL);
