@@ -3,8 +3,6 @@
  * database_report.c: what the operator hears of a connection to PostgreSQL: that it is open, lost,
  * or not to be had, with what mends it.
  */
-#include <stdio.h>
-
 #include "forwarder.h"
 
 void database_report_ready(const struct database *database)

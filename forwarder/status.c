@@ -8,7 +8,6 @@
  * there is none, to one that may decide.
  */
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "forwarder.h"

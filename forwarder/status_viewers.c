@@ -11,7 +11,6 @@
  * late for somebody before, nor when STATUS_WAITING_MOST do already: they get what was said last.
  */
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "forwarder.h"
