@@ -4,6 +4,9 @@
 # What the end-to-end tests share: the three parts as real processes (PostgreSQL from the suite, the
 # stand-in functions and the forwarder of each file), and ways to ask each what it has seen.
 
+# setup_file and teardown_file run in one process, and both load it.
+! declare -F stack_start >/dev/null || return 0
+
 # shellcheck source=scripts/lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/common.sh"
 # shellcheck source=scripts/lib/packages.sh
