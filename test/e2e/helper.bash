@@ -68,12 +68,13 @@ stack_stop() {
         equal "$(grep '"event":"breaker"' "$STACK/forwarder.log" || true)" '' 'breakers that outlive a test: --breaker-failures'
 }
 
-# functions_start [ARGUMENT]...
+# functions_start [ARGUMENT]...: that they keep the bodies is left out where others are given
 # shellcheck disable=SC2120  # test files pass some
 functions_start() {
+    (($#)) || set -- --keep-bodies
     : >"$STACK/functions.log"
     process_start "$STACK/functions.pid" "$STACK/functions.log" \
-        "$REPOSITORY/build/standin-functions" --keep-bodies "$@"
+        "$REPOSITORY/build/standin-functions" "$@"
     wait_until 10 grep '^ready ' "$STACK/functions.log"
     FUNCTIONS_URL=http://127.0.0.1:$(sed -n 's/^ready port=\([0-9]*\).*/\1/p' "$STACK/functions.log")
     CONTROL_URL=http://127.0.0.1:$(sed -n 's/^ready .*control_port=\([0-9]*\).*/\1/p' "$STACK/functions.log")

@@ -15,8 +15,7 @@ setup_file() {
     forwarder_stop
     # Bodies of 3 MB are many bytes to keep.
     process_stop "$STACK/functions.pid"
-    process_start "$STACK/functions.pid" "$STACK/functions.log" "$REPOSITORY/build/standin-functions" \
-        --port "${FUNCTIONS_URL##*:}" --control-port "${CONTROL_URL##*:}"
+    functions_start --workers 2
 }
 
 teardown_file() {
