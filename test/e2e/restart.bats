@@ -108,24 +108,24 @@ nobody_listens() { ! curl -s -o /dev/null "$FORWARDER_URL/"; }
 
 @test "without sockets from outside: a successor that starts while the former drains waits, then serves on its ports" {
     local ports asking
-    behave 'delay_ms=5000'
+    behave 'delay_ms=8000'
     own_stack
     forwarder_start
     ports="$FORWARDER_PORT $ADMIN_PORT"
     post "$(text 'I need a job')" 3>&- 4>&- & # keeps it draining
     asking=$!
-    wait_until 4 in_hand
+    wait_until 6 in_hand
     kill -TERM "$(forwarder_pid)"
     mv "$STACK/forwarder.pid" "$STACK/leaving.pid"
-    wait_until 5 nobody_listens
+    wait_until 20 nobody_listens
     forwarder_spawn
     equal "$FORWARDER_PORT $ADMIN_PORT" "$ports"
-    wait_until 5 grep '"event":"spool_locked"' "$STACK/forwarder.log"
+    wait_until 20 grep '"event":"spool_locked"' "$STACK/forwarder.log"
     behave 'delay_ms=0'
     post "$(text 'I need a job')" # waits in the successor's queue
     equal "$status" 200
     wait "$asking"
-    wait_until 10 health_is healthy
+    wait_until 30 health_is healthy
     ready_is 200
     wait_logged 2
     forwarder_stop

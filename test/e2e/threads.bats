@@ -74,7 +74,7 @@ busy_for() {
     busy_for "$([[ ${LONG:-} == true ]] && echo 9000 || echo 1500)" 61000000
     touch "$BATS_TEST_TMPDIR/over"
     wait "${BESIDE[@]}" || true
-    wait_until 15 all_logged
+    wait_until 60 all_logged
     equal "$(sql "SELECT count(*) - count(DISTINCT id) FROM webhook_routing_logs")" 0 'rows twice'
-    wait_until 10 health_is healthy
+    wait_until 30 health_is healthy
 }

@@ -58,7 +58,7 @@ short() {
 all_logged() {
     seen '.requests[].headers[] | select(.[0] == "X-Correlation-ID") | .[1]' | sort -u >"$BATS_TEST_TMPDIR/received"
     [[ -s $BATS_TEST_TMPDIR/received ]]
-    wait_until 10 none_missing || {
+    wait_until 30 none_missing || {
         missing
         return 1
     }
@@ -140,7 +140,7 @@ left_behind() (
     post "$FIXTURES/text.json" -H 'X-Correlation-ID: left-1'
     post "$FIXTURES/text.json" -H 'X-Correlation-ID: left-2'
     kill -KILL "$(forwarder_pid)"
-    wait_until 5 process_ended "$STACK/forwarder.pid"
+    wait_until 20 process_ended "$STACK/forwarder.pid"
     rm -rf "$BATS_TEST_TMPDIR/own"
 )
 

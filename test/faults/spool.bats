@@ -51,7 +51,7 @@ back() { chaos database plain; }
 # killed: the forwarder ends at once, whatever it is doing
 killed() {
     kill -KILL "$(forwarder_pid)"
-    wait_until 5 process_ended "$STACK/forwarder.pid"
+    wait_until 20 process_ended "$STACK/forwarder.pid"
 }
 
 # post_behind: a webhook in the background, which is not answered yet when it returns, but written into the spool

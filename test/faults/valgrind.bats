@@ -87,7 +87,7 @@ received_one() { [[ $(seen .total) == 1 ]]; }
     chaos database refuse reset
     sends "$FIXTURES/text.json"
     kill -KILL "$(forwarder_pid)"
-    wait_until 5 process_ended "$STACK/forwarder.pid"
+    wait_until 20 process_ended "$STACK/forwarder.pid"
     chaos database plain
     watched_start
     wait_until 20 grep '"event":"spool_replayed"' "$STACK/forwarder.log"
