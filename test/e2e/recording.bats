@@ -27,6 +27,7 @@ teardown() {
         "ALTER TABLE webhook_routing_pending DROP CONSTRAINT IF EXISTS not_him"
     [[ -d $SPOOL ]] || rm -f "$SPOOL"
     wait_until 30 health_is healthy
+    own_forwarder_stop
 }
 
 # A file in the place of the spool's directory. The spool notices when it makes its next segment.
