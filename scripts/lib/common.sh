@@ -79,13 +79,15 @@ free_port() {
 }
 
 # process_birth PID: the start time of a process in clock ticks; with the pid it names the process
-# for ever, even after the pid has been used again. Fails when there is no such process, or when it
-# has ended and only waits to be reaped.
+# for ever, even after the pid has been used again. Fails when there is no such process, or when all of
+# it has ended and only waits to be reaped.
 process_birth() {
-    local stat
+    local stat threads
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
     stat=${stat##*) } # what follows the name, which may hold spaces
-    [[ $stat != Z* ]] || return 1
+    # Other threads can outlive the first one for a moment, with all sockets.
+    threads=("/proc/$1/task"/*)
+    [[ $stat != Z* ]] || ((${#threads[@]} > 1)) || return 1
     # shellcheck disable=SC2086  # split on purpose
     set -- $stat
     printf '%s\n' "${20}"
