@@ -38,6 +38,9 @@ serving() { at "$1" has_served; }
         # As the guide says: the other one only when the balancer knows that this one is back.
         wait_until 20 serving "$n"
     done
+    # Of all senders, for a side to be seen.
+    enough() { (($(seen .total) >= 1000)); }
+    wait_until 30 enough
     nobody_noticed
     same_side
     complete

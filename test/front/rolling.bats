@@ -62,8 +62,8 @@ rolled() {
     done
 }
 
-# answered: the front has found a forwarder
-answered() { curl -s -H 'Host: webhooks.example' "http://127.0.0.1:$PIPE_PORT/" | jq -e .status; }
+# found: the front has found a forwarder
+found() { curl -s -H 'Host: webhooks.example' "http://127.0.0.1:$PIPE_PORT/" | jq -e .status; }
 
 rolling() {
     local pids run=0
@@ -72,7 +72,7 @@ rolling() {
     forwarder_named one
     forwarder_named two
     front_start "$KIND" "$(tr ' ' : <"$TOP/one/ports")" "$(tr ' ' : <"$TOP/two/ports")"
-    wait_until 10 answered
+    wait_until 20 found
     rolled 3>&- 4>&- &
     pids=$!
     while kill -0 "$pids" 2>/dev/null; do
