@@ -248,9 +248,9 @@ static void put_spool(struct writer *writer, const struct status_forwarder *forw
     writer_string(writer,
                   forwarder->spooling == forwarder->workers ? "takes decisions" : "not usable");
     snprintf(text, sizeof text, "%lld", (long long) forwarder->unstored_rows);
-    writer_string(writer, ", ");
+    writer_string(writer, ", log rows waiting: ");
     markup_number(writer, text);
-    writer_print(writer, " log rows wait, %.1f MiB</span></dd></div>\n",
+    writer_print(writer, ", %.1f MiB</span></dd></div>\n",
                  (double) forwarder->spool_bytes / 1048576);
 }
 

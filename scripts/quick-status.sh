@@ -116,7 +116,7 @@ notes_of_forwarder() {
     waiting=$(awk '/^webhook_forwarder_log_rows_waiting/ { sum += $2 } END { print sum + 0 }' <<<"$metrics")
     oldest=$(measure webhook_forwarder_log_oldest_waiting_seconds 0)
     # Younger ones are on their way.
-    ((oldest < 5)) || notes+=("$waiting log rows wait, the oldest for $oldest s")
+    ((oldest < 5)) || notes+=("log rows waiting: $waiting, the oldest for $oldest s")
     mapfile -t -O "${#notes[@]}" notes < <(awk -F '"' '/^webhook_forwarder_breakers\{.*state="open"\}/ && !/ 0$/ {
         print "the breaker of " $2 " is open" }' <<<"$metrics")
     (($(measure webhook_forwarder_spool_set_aside_bytes 0) == 0)) || notes+=('rows are in set-aside/')

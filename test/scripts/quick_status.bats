@@ -149,7 +149,7 @@ status_is() {
     equal "$(typed quick-status --json | jq -c '[.database.reached, .forwarder.state, .forwarder.rules.percentage, .forwarder.rows_waiting > 0]')" \
         '[false,"degraded",35,true]'
     # After a while it says how much waits for the database.
-    rows_wait() { typed quick-status | tr -s ' \n' ' ' | grep -E '[1-9][0-9]* log rows wait, the oldest for [0-9]+ s'; }
+    rows_wait() { typed quick-status | tr -s ' \n' ' ' | grep -E 'log rows waiting: [1-9][0-9]*, the oldest for [0-9]+ s'; }
     wait_until 15 rows_wait
     server start
     wait_until 30 health_is healthy
