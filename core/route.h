@@ -191,6 +191,9 @@ typedef struct route_error
     size_t line;
 } route_error;
 
+/* The message of a route_error for which no snapshot is to blame. */
+#define ROUTE_OUT_OF_MEMORY "out of memory"
+
 /* Compiles a snapshot. Returns NULL and fills *error when the text is not a valid snapshot (any
  * bytes are safe to pass) or memory runs out; nothing is left allocated then. The result copies
  * what it needs of the snapshot. */

@@ -76,7 +76,7 @@ void route_ruleset_free(route_ruleset *ruleset)
 
 static bool out_of_memory(route_compiler *self)
 {
-    return route_fail(self->error, 0, "out of memory");
+    return route_fail(self->error, 0, ROUTE_OUT_OF_MEMORY);
 }
 
 /* ---------------------------------------------------------------------------------------------

@@ -295,7 +295,7 @@ static void check_functions_url(const char *url)
         check_say(GOOD, "--functions-url", "%s", url);
 }
 
-/* Deadlines that another one ends before they are over. */
+/* Deadlines beyond another one that is over before: nothing is left for what follows. */
 static void check_deadlines(const struct options *options)
 {
     const struct

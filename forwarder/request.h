@@ -116,8 +116,9 @@ struct uri
     const char *query; /* behind the ?, "" without one; points into the target */
 };
 
-/* Whether a target may be called so (extension/install/20_rules.sql); a dot is no beginning, so
- * that no name is a step in a path. */
+/* Whether it can be a target's name: 1..ROUTE_MAX_NAME_LENGTH letters, digits, - _ and dots, which
+ * is all that extension/install/20_rules.sql allows, and more; a dot is no beginning, so that no
+ * name is a step in a path. */
 bool uri_is_name(const char *text, size_t length);
 void uri_read(const char *target, const char *prefix, struct uri *uri);
 /* Decodes the value of a query parameter into `value` (NUL-terminated, *length without the NUL);

@@ -94,7 +94,8 @@ static void ruleset_adopt(struct worker *worker, const char *snapshot, size_t le
     if (ruleset == NULL)
     {
         ruleset_complain(worker, EVENT_RULESET_UNUSABLE, "the rules cannot be used", error.message,
-                         RETRY_MEND_VERSION);
+                         strcmp(error.message, ROUTE_OUT_OF_MEMORY) == 0 ? NULL
+                                                                         : RETRY_MEND_VERSION);
         return;
     }
     route_ruleset_free(worker->ruleset);

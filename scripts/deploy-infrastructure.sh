@@ -264,9 +264,13 @@ everything_deployed() {
 with_settings() (
     local name settings
     mapfile -t settings < <(grep -E '^[A-Za-z_][A-Za-z0-9_]*=' "$CONFIG/environment")
+    # A variable that is readonly here can be somebody's who deploys: it is not unset, but not passed on either.
     while read -r name; do
-        [[ $name == PATH ]] || unset "$name"
+        [[ $name == PATH ]] || export -n "${name?}"
     done < <(compgen -e)
+    while read -r _ _ name; do
+        export -nf "${name?}"
+    done < <(declare -Fx)
     ((${#settings[@]} == 0)) || export "${settings[@]}"
     "$@"
 )

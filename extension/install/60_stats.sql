@@ -96,7 +96,7 @@ COMMENT ON INDEX @extschema@.webhook_routing_failed_messages_idx IS
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.webhook_routing_failed_messages', '');
 
--- What the last hour is, wherever it is shown. A minute that has not begun, from a clock that is ahead, is
+-- What the last hour is where it is added up. A minute that has not begun, from a clock that is ahead, is
 -- left out.
 CREATE VIEW @extschema@.webhook_routing_last_hour AS
 	SELECT r.minute, r.domain, r.routed_to, r.webhook_name, r.config_version, r.requests, r.errors,
@@ -105,8 +105,8 @@ CREATE VIEW @extschema@.webhook_routing_last_hour AS
 	 WHERE r.minute > statement_timestamp() - interval '61 minutes'
 	   AND r.minute <= statement_timestamp();
 COMMENT ON VIEW @extschema@.webhook_routing_last_hour IS
-	'Internal: the rollups of the minute that runs and of those that reach into the hour before now: 60 or '
-	'61 of them';
+	'Internal: the rollups of the minute that runs and of those that reach into the hour before now: 61 '
+	'of them, 60 to 61 minutes';
 COMMENT ON COLUMN @extschema@.webhook_routing_last_hour.minute IS
 	'Begin of the minute in which the decisions were made';
 COMMENT ON COLUMN @extschema@.webhook_routing_last_hour.domain IS

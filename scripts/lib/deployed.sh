@@ -5,11 +5,21 @@
 # ask. Sourced after operate.sh; CONFIG, BACKGROUND and TEST_WEBHOOK are that script's, failed_to() as well.
 # shellcheck disable=SC2154  # of deploy-infrastructure.sh
 
-# setting VARIABLE DEFAULT: what the forwarder was told
+# setting VARIABLE DEFAULT: what the forwarder was told; systemd takes it out of quotes
 setting() {
     local value
     value=$(sed -n "s/^$1=//p" "$CONFIG/environment")
+    value=${value#\"}
+    value=${value%\"}
     printf '%s\n' "${value:-$2}"
+}
+
+# url_of VARIABLE DEFAULT: of an address to listen on; one without a host is every address
+url_of() {
+    local address
+    address=$(setting "$@")
+    [[ $address != :* ]] || address=127.0.0.1$address
+    printf 'http://%s\n' "$address"
 }
 
 is_ready() { curl -fs -m 3 -o /dev/null "$ADMIN_URL/readyz"; }
@@ -57,11 +67,11 @@ send_test_webhook() {
 verify() {
     local answer
     if [[ -n $BACKGROUND ]]; then
-        FORWARDER_URL=http://$(setting WEBHOOK_FORWARDER_LISTEN 127.0.0.1:8080)
-        ADMIN_URL=http://$(setting WEBHOOK_FORWARDER_ADMIN_LISTEN 127.0.0.1:9180)
+        FORWARDER_URL=$(url_of WEBHOOK_FORWARDER_LISTEN 127.0.0.1:8080)
+        ADMIN_URL=$(url_of WEBHOOK_FORWARDER_ADMIN_LISTEN 127.0.0.1:9180)
     fi
     FORWARDER_URL=${FORWARDER_URL:-http://127.0.0.1:8080}
-    ADMIN_URL=${ADMIN_URL:-http://$(setting WEBHOOK_FORWARDER_ADMIN_LISTEN 127.0.0.1:9180)}
+    ADMIN_URL=${ADMIN_URL:-$(url_of WEBHOOK_FORWARDER_ADMIN_LISTEN 127.0.0.1:9180)}
     PREFIX=$(setting WEBHOOK_FORWARDER_PATH_PREFIX '')
     PREFIX=${PREFIX#/}
     title "Verified"

@@ -237,15 +237,14 @@ relayed() {
 }
 
 @test "a function that answers at once is heard at once" {
-    local round
+    local round good=0
     own_forwarder --log-interval 5s
     # Nothing else wakes the forwarder up: an answer that it overlooks waits for a timer. A machine may stand still
-    # for as long, but hardly more than twice in each of five rounds.
-    for round in 1 2 3 4 5; do
+    # for as long, but hardly more than twice in each of four of five rounds.
+    for ((round = 1; round <= 5 && good < 2; round++)); do
         run "$LOAD" --url "$FORWARDER_URL/" --requests 2000 --concurrency 1 --first "$((round * 2000))"
         [[ $status == 0 ]]
-        ! jq -e '.latency_ms.p999 < 200' <<<"$output" || break
+        ! jq -e '.latency_ms.p999 < 200' <<<"$output" || good=$((good + 1))
     done
-    own_forwarder_stop
-    jq -e '.latency_ms.p999 < 200' <<<"$output"
+    equal "$good" 2 'rounds without an answer that waited'
 }

@@ -86,6 +86,7 @@ unified_until() {
     both_caught_up() { (($(all_events database_caught_up) >= caught_up + 2)); }
     wait_until 20 both_caught_up
     wait_until 20 both_healthy
+    equal "$(all_events database_caught_up)" "$((caught_up + 2))" 'times that a standby had caught up'
     nobody_noticed
     figure "the last webhook went to unified $(unified_until "$thrown") ms after the kill switch had returned"
     # Each asks the primary once a second; the standby has not heard of it all the time.

@@ -137,8 +137,8 @@ large_crowd() {
 @test "fault 48: 200 clients with 3 MB at once, for which there is no room: come again, all arrive" {
     large_crowd
     jq -e '.statuses["503"] > 0' "$BATS_TEST_TMPDIR/crowd.json"
-    # The machine has other things to do than these 600 MB, but not for ever.
-    between "$(p99_us large)" 0 15000000 us
+    # The machine has other things to do than these 600 MB, but none of these webhooks waits for a deadline.
+    between "$(p99_us large)" 0 9000000 us
     still_serves
 }
 
