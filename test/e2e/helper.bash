@@ -169,6 +169,11 @@ wait_rules() {
 # health_is STATUS: what GET / says
 health_is() { [[ $(curl -s "$FORWARDER_URL/" | jq -r .status) == "$1" ]]; }
 
+# has_served: the forwarder at ADMIN_URL has been given a webhook
+has_served() {
+    curl -fs "$ADMIN_URL/metrics" | awk '/^webhook_forwarder_decisions_total[{ ]/ && $NF > 0 { found = 1 } END { exit !found }'
+}
+
 # ready_is STATUS: what /readyz answers
 ready_is() { [[ $(curl -s -o /dev/null -w '%{http_code}' "$ADMIN_URL/readyz") == "$1" ]]; }
 

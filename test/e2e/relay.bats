@@ -20,6 +20,8 @@ setup() {
     clean_sheet
 }
 
+teardown() { own_forwarder_stop; }
+
 # relayed FILE...: each arrives once, byte for byte, at the function that route_decide names
 relayed() {
     local file sent=$BATS_TEST_TMPDIR/sent wrong=0

@@ -21,11 +21,6 @@ setup() {
 
 teardown() { load_stop; }
 
-# has_served: the forwarder has been given a webhook
-has_served() {
-    curl -fs "$ADMIN_URL/metrics" | awk '/^webhook_forwarder_decisions_total[{ ]/ && $NF > 0 { found = 1 } END { exit !found }'
-}
-
 # serving N: the balancer takes the forwarder for well, and gives it webhooks
 serving() { at "$1" has_served; }
 

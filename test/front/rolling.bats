@@ -47,11 +47,6 @@ forwarder_named() {
     STACK=$TOP
 }
 
-# has_served: the forwarder at ADMIN_URL has been given a webhook
-has_served() {
-    curl -fs "$ADMIN_URL/metrics" | awk '/^webhook_forwarder_decisions_total[{ ]/ && $NF > 0 { found = 1 } END { exit !found }'
-}
-
 # rolled: each restarted in turn, twice, the other one when the front has seen this one come back
 rolled() {
     local name
