@@ -186,7 +186,7 @@ module.exports = {
         await visit(browser, {}, async (page) => {
             assert.match(await page.textContent('#targets'), /wa-webhook-unified\s*unified\s*✕ open/);
             assert.match(await page.textContent('#forwarder'), /wa-webhook-unified open in 1 of 1 workers/);
-            assert.match(await page.textContent('#errors'), /HTTP #/);
+            await until('its error is stored', 30, async () => /HTTP #/.test(await page.textContent('#errors')));
             await picture(page, 'breaker');
         });
     },
